@@ -1,0 +1,1 @@
+"""Everything that brings the service up somewhere; the application itself knows nothing of it."""
