@@ -89,12 +89,8 @@ def _postgres_folders() -> Iterator[Path]:
     if on_path:
         yield Path(on_path).resolve().parent
     yield from _pg_config_folder()
-    for pattern in (
-        "/usr/lib/postgresql/*/bin",
-        "/opt/homebrew/opt/postgresql@*/bin",
-        "/usr/local/opt/postgresql@*/bin",
-    ):
-        yield from sorted(map(Path, glob.glob(pattern)), key=_numbers_in, reverse=True)
+    for pattern in INSTALLED_POSTGRES:
+        yield from sorted(Path("/").glob(pattern), key=_numbers_in, reverse=True)
 
 
 def _pg_config_folder() -> Iterator[Path]:
