@@ -6,7 +6,7 @@
     with engines.start_temporary() as running:                       # tests: fast, thrown away at the end
         running.stop_redis(); running.start_redis(); running.restart_postgres()
 
-    running = engines.external() or engines.start_temporary()        # DATABASE_URL and REDIS_URL win if they are set
+    running = engines.start_temporary(given=os.environ)              # whichever of DATABASE_URL, REDIS_URL is set wins
 
 The addresses stay the same over every stop and start. Roles: `library_app` (LOGIN only, owns nothing, subject to
 row-level security), `library_owner` (owns the database `library`; CREATEROLE, CREATEDB, BYPASSRLS, no superuser) and
@@ -19,12 +19,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from deploy.local.places import data_folder, shared_folder, socket_folder
+from deploy.local.places import data_folder, shared_folder, socket_folder, socket_path
 from deploy.local.postgres_server import APPLICATION, OWNER, SUPERUSER, PostgresServer
 from deploy.local.processes import Account, LocalStackError, can_reach, locked, server_account
 from deploy.local.redis_server import RedisServer
@@ -42,7 +42,7 @@ class Engines:
     database_superuser_url: str | None = None
     postgres: PostgresServer | None = None
     redis: RedisServer | None = None
-    _on_stop: contextlib.ExitStack | None = None
+    _on_stop: contextlib.ExitStack = field(default_factory=contextlib.ExitStack, repr=False, compare=False)
 
     @property
     def can_be_stopped(self) -> bool:
@@ -80,8 +80,7 @@ class Engines:
 
     def stop(self) -> None:
         """Stop both servers and remove what was temporary; does nothing to servers that are not ours."""
-        if self._on_stop is not None:
-            self._on_stop.close()
+        self._on_stop.close()
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -106,60 +105,68 @@ class Engines:
 
 def external() -> Engines | None:
     """Return the engines of DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL; None if the first or last is not set."""
-    database, redis = os.environ.get("DATABASE_URL"), os.environ.get("REDIS_URL")
-    if not database or not redis:
+    if not os.environ.get("DATABASE_URL") or not os.environ.get("REDIS_URL"):
         return None
-    return Engines(
-        database_url=database, database_owner_url=os.environ.get("DATABASE_OWNER_URL") or database, redis_url=redis
-    )
+    return _engines(None, None, given=os.environ, on_stop=contextlib.ExitStack())
 
 
 def start(
     folder: Path,
     *,
     durable: bool,
+    given: Mapping[str, str] | None = None,
     redis_keeps_data: bool | None = None,
     postgres_settings: Mapping[str, str] | None = None,
 ) -> Engines:
     """Start both servers over the data in `folder`, making what is missing.
 
     Without `durable` PostgreSQL does not wait for the disk and Redis (unless `redis_keeps_data`) keeps nothing over
-    its own end. `postgres_settings` are given to the server as they are.
+    its own end. A server whose address `given` holds (DATABASE_URL, REDIS_URL) is used and not started.
+    `postgres_settings` are given to the server as they are.
 
     Raises:
         LocalStackError: in one line what is missing, or that the folder is in use.
     """
+    given = given or {}
     account = server_account()
     with contextlib.ExitStack() as stack:
         folder.mkdir(parents=True, exist_ok=True)
-        stack.enter_context(locked(folder / "lock", message=f"{folder} is in use: the stack already runs from here."))
+        stack.enter_context(locked(folder / "lock", message=f"{folder} is in use: the stack already runs from there."))
         data = data_folder(folder, account=account)
         sockets = socket_folder(data, account=account)
         stack.callback(shutil.rmtree, sockets, ignore_errors=True)
-        postgres = PostgresServer(
-            data=data / "postgres",
-            sockets=sockets,
-            log=folder / "postgres.log",
-            account=account,
-            durable=durable,
-            settings=postgres_settings or {},
-        )
-        redis = RedisServer(
-            data=data / "redis",
-            sockets=sockets,
-            log=folder / "redis.log",
-            account=account,
-            keeps_data=durable if redis_keeps_data is None else redis_keeps_data,
-        )
-        stack.callback(postgres.stop)
-        postgres.start()
-        stack.callback(redis.stop)
-        redis.start()
-        return _engines(postgres, redis, on_stop=stack.pop_all())
+        postgres = redis = None
+        if not given.get("DATABASE_URL"):
+            postgres = PostgresServer(
+                data=data / "postgres",
+                sockets=sockets,
+                log=folder / "postgres.log",
+                account=account,
+                durable=durable,
+                settings=postgres_settings or {},
+            )
+            stack.callback(postgres.stop)
+            postgres.start()
+        if not given.get("REDIS_URL"):
+            redis = RedisServer(
+                data=data / "redis",
+                sockets=sockets,
+                log=folder / "redis.log",
+                account=account,
+                keeps_data=durable if redis_keeps_data is None else redis_keeps_data,
+            )
+            stack.callback(redis.stop)
+            redis.start()
+        return _engines(postgres, redis, given=given, on_stop=stack.pop_all())
 
 
-def start_temporary(*, redis_keeps_data: bool = False, postgres_settings: Mapping[str, str] | None = None) -> Engines:
-    """Start both servers over a folder of their own that vanishes when they are stopped.
+def start_temporary(
+    *,
+    given: Mapping[str, str] | None = None,
+    redis_keeps_data: bool = False,
+    postgres_settings: Mapping[str, str] | None = None,
+) -> Engines:
+    """Start both servers over a folder of their own that vanishes when they are stopped; see `start`.
 
     Folders that killed processes left behind are removed here as well.
 
@@ -168,25 +175,34 @@ def start_temporary(*, redis_keeps_data: bool = False, postgres_settings: Mappin
     """
     parent = _temporary_parent(account=server_account())
     _remove_abandoned(parent)
-    folder = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}{os.getpid()}-", dir=parent))
-    folder.chmod(0o755)
-    try:
-        running = start(folder, durable=False, redis_keeps_data=redis_keeps_data, postgres_settings=postgres_settings)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    outer = contextlib.ExitStack()
-    outer.callback(shutil.rmtree, folder, ignore_errors=True)
-    outer.callback(running.stop)
-    return replace(running, _on_stop=outer)
+    with contextlib.ExitStack() as stack:
+        folder = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}{os.getpid()}-", dir=parent))
+        folder.chmod(0o755)
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        running = start(
+            folder,
+            durable=False,
+            given=given,
+            redis_keeps_data=redis_keeps_data,
+            postgres_settings=postgres_settings,
+        )
+        stack.callback(running.stop)
+        return replace(running, _on_stop=stack.pop_all())
 
 
-def _engines(postgres: PostgresServer, redis: RedisServer, *, on_stop: contextlib.ExitStack) -> Engines:
+def _engines(
+    postgres: PostgresServer | None,
+    redis: RedisServer | None,
+    *,
+    given: Mapping[str, str],
+    on_stop: contextlib.ExitStack,
+) -> Engines:
+    database = postgres.url(APPLICATION) if postgres else given["DATABASE_URL"]
     return Engines(
-        database_url=postgres.url(APPLICATION),
-        database_owner_url=postgres.url(OWNER),
-        redis_url=redis.url,
-        database_superuser_url=postgres.url(SUPERUSER),
+        database_url=database,
+        database_owner_url=postgres.url(OWNER) if postgres else given.get("DATABASE_OWNER_URL") or database,
+        redis_url=redis.url if redis else given["REDIS_URL"],
+        database_superuser_url=postgres.url(SUPERUSER) if postgres else None,
         postgres=postgres,
         redis=redis,
         _on_stop=on_stop,
@@ -202,6 +218,7 @@ def _remove_abandoned(parent: Path) -> None:
     for folder in parent.glob(f"{TEMPORARY_PREFIX}*"):
         pid = int(folder.name.removeprefix(TEMPORARY_PREFIX).partition("-")[0] or 0)
         if folder.stat().st_uid == os.geteuid() and not _exists(pid):
+            shutil.rmtree(socket_path(folder.resolve(), account=server_account()), ignore_errors=True)
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -21,11 +21,15 @@ def socket_folder(data_folder: Path, *, account: Account) -> Path:
     Raises:
         LocalStackError: somebody else made a folder of that name.
     """
+    return _private_folder(socket_path(data_folder, account=account), account=account)
+
+
+def socket_path(data_folder: Path, *, account: Account) -> Path:
+    """Name the folder `socket_folder` makes."""
     base = Path(tempfile.gettempdir()).resolve()
     if len(os.fsencode(base)) + 30 > SOCKET_FOLDER_BYTES or not can_reach(base, account=account):
         base = Path("/tmp").resolve()
-    folder = base / f"{NAME}-{fingerprint(data_folder)}"
-    return _private_folder(folder, account=account)
+    return base / f"{NAME}-{fingerprint(data_folder)}"
 
 
 def _private_folder(folder: Path, *, account: Account) -> Path:

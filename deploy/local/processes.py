@@ -84,7 +84,8 @@ def spawn(
     command: Sequence[str | Path],
     *,
     environment: Mapping[str, str],
-    output: IO[bytes] | int,
+    output: IO[bytes],
+    errors: IO[bytes] | int = subprocess.STDOUT,
     death_signal: signal.Signals,
     account: Account,
     folder: Path = Path("/"),
@@ -98,18 +99,19 @@ def spawn(
         [str(word) for word in command],
         stdin=subprocess.DEVNULL,
         stdout=output,
-        stderr=subprocess.STDOUT,
+        stderr=errors,
         cwd=folder,
         env=dict(environment),
         start_new_session=True,
-        preexec_fn=_die_with_parent(death_signal),  # noqa: PLW1509 -- the only place from which prctl reaches the child
+        preexec_fn=die_with_parent(death_signal),  # noqa: PLW1509 -- the only place from which prctl reaches the child
         user=account.uid,
         group=account.gid,
         extra_groups=account.extra_groups,
     )
 
 
-def _die_with_parent(death_signal: signal.Signals) -> Callable[[], None]:
+def die_with_parent(death_signal: signal.Signals) -> Callable[[], None]:
+    """Return a `preexec_fn` that ties the child to the thread calling now; see `spawn`."""
     parent = os.getpid()
 
     def bind() -> None:

@@ -1,0 +1,1 @@
+"""Whether the local stack starts, stops and vanishes as it should, on real processes."""
