@@ -3,6 +3,6 @@
 `records` reads documents (pure), `client` fetches them, `mirror` keeps our copy of them, and `lookup` is what the
 rest of the service uses: it asks the copy and the site in the right order.
 
-Tables: `open_library_record`, `open_library_query`. They belong to no tenant: what one library fetched serves the
+Tables: `open_library_records`, `open_library_queries`. They belong to no tenant: what one library fetched serves the
 others.
 """

@@ -324,6 +324,11 @@ def kind_of(key: str) -> RecordKind:
     return _KIND_BY_LETTER[key[-1]]
 
 
+def key_of(record: ParsedRecord) -> str | None:
+    """Give a record's own bare key; an edition made from a search hit may have none."""
+    return record.key if isinstance(record, Redirect | Deleted) else record.open_library_key
+
+
 def year_in(text: str | None, *, latest_year: int) -> int | None:
     """Give the year of a free-form date: the only run of exactly four digits, between 1000 and `latest_year`.
 
