@@ -1,0 +1,37 @@
+"""`flask service-accounts …`."""
+
+from __future__ import annotations
+
+import click
+from flask.cli import AppGroup
+
+from app.auth import service
+from app.core.database import transaction
+from app.core.errors import DomainError
+from app.core.security import Role
+from app.core.tenancy import tenant
+from app.tenants import queries as tenants
+
+cli = AppGroup("service-accounts", help="Programs that use the service, and their keys.")
+
+
+@cli.command("create")
+@click.option("--tenant", "slug", required=True, help="The tenant's slug.")
+@click.option("--name", required=True, help="What the account is for.")
+@click.option(
+    "--role",
+    required=True,
+    type=click.Choice([r.value for r in (Role.PLATFORM_ADMIN, Role.ADMIN, Role.LIBRARIAN, Role.LMS, Role.KIOSK, Role.READ_ONLY)]),
+)
+def create_service_account(slug: str, name: str, role: str) -> None:
+    """Create a service account with one key and print the key, once, on stdout."""
+    summary = tenants.tenant_summary(slug)
+    if summary is None:
+        raise click.ClickException(f"There is no tenant {slug!r}; `flask tenants list` shows all.")
+    try:
+        with tenant(summary.id), transaction():
+            account = service.create_service_account(name=name, role=role)
+            key, _ = service.create_key(account.id)
+    except DomainError as error:
+        raise click.ClickException(error.detail) from error
+    click.echo(key)

@@ -1,0 +1,103 @@
+"""What comes in and goes out for credentials."""
+
+from __future__ import annotations
+
+from marshmallow import fields, validate
+
+from app.auth.queries import SERVICE_ACCOUNTS
+from app.core.schemas import ListArguments, Moment, StrictSchema, Text, list_of
+from app.core.security import Permission, Role
+
+ACCOUNT_ROLES = [role.value for role in (Role.LMS, Role.KIOSK, Role.READ_ONLY, Role.LIBRARIAN)]
+_ALL_ROLES = [role.value for role in Role]
+_SCOPES = [permission.value for permission in Permission]
+
+
+class NewServiceAccountSchema(StrictSchema):
+    """A service account to be made."""
+
+    name = Text(max_length=200, required=True, metadata={"example": "Koha at the front desk"})
+    role = Text(required=True, validate=validate.OneOf(ACCOUNT_ROLES), metadata={"example": "lms"})
+    scopes = fields.List(
+        Text(validate=validate.OneOf(_SCOPES)),
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "Narrows the role to these permissions; absent: all of the role's.", "example": None},
+    )
+    expires_at = Moment(load_default=None, allow_none=True, metadata={"example": None})
+
+
+class ServiceAccountChangesSchema(StrictSchema):
+    """What may be changed of a service account; what is absent stays as it is."""
+
+    name = Text(max_length=200, metadata={"example": "Koha"})
+    role = Text(validate=validate.OneOf(ACCOUNT_ROLES))
+    scopes = fields.List(Text(validate=validate.OneOf(_SCOPES)), allow_none=True)
+    is_active = fields.Boolean(truthy={True}, falsy={False})
+    expires_at = Moment(allow_none=True)
+
+
+class ServiceAccountKeySchema(StrictSchema):
+    """A key without its secret."""
+
+    id = fields.UUID(required=True)
+    prefix = fields.String(required=True, metadata={"example": "lib_4fK2mQ9xZa"})
+    expires_at = Moment(required=True, allow_none=True)
+    revoked_at = Moment(required=True, allow_none=True)
+    last_used_at = Moment(required=True, allow_none=True)
+    created_at = Moment(required=True)
+
+
+class ServiceAccountSchema(StrictSchema):
+    """A service account."""
+
+    id = fields.UUID(required=True)
+    name = fields.String(required=True)
+    role = fields.String(required=True, validate=validate.OneOf(_ALL_ROLES))
+    scopes = fields.List(fields.String(), required=True, allow_none=True)
+    is_active = fields.Boolean(required=True)
+    expires_at = Moment(required=True, allow_none=True)
+    created_at = Moment(required=True)
+    updated_at = Moment(required=True)
+
+
+class ServiceAccountWithKeysSchema(ServiceAccountSchema):
+    """A service account with its keys."""
+
+    keys = fields.List(fields.Nested(ServiceAccountKeySchema), required=True)
+
+
+class ServiceAccountListArguments(ListArguments):
+    """Filters and order of the list of service accounts."""
+
+    role = Text(validate=validate.OneOf(_ALL_ROLES))
+    sort = Text(validate=validate.OneOf(SERVICE_ACCOUNTS.sort_names), load_default=SERVICE_ACCOUNTS.default_sort)
+
+
+ServiceAccountListSchema = list_of(ServiceAccountSchema)
+
+
+class NewKeySchema(StrictSchema):
+    """A key to be made."""
+
+    expires_at = Moment(load_default=None, allow_none=True, metadata={"example": "2030-01-01T00:00:00Z"})
+
+
+class ShownKeySchema(StrictSchema):
+    """A new key, shown this once."""
+
+    id = fields.UUID(required=True)
+    key = fields.String(required=True)
+    prefix = fields.String(required=True)
+    expires_at = Moment(required=True, allow_none=True)
+
+
+class MeSchema(StrictSchema):
+    """Who the credential belongs to."""
+
+    kind = fields.String(required=True, validate=validate.OneOf(["user", "service_account"]))
+    id = fields.UUID(required=True)
+    name = fields.String(required=True)
+    role = fields.String(required=True, validate=validate.OneOf(_ALL_ROLES))
+    permissions = fields.List(fields.String(), required=True)
+    expires_at = Moment(required=True, allow_none=True)

@@ -1,0 +1,186 @@
+"""Commands on service accounts and keys, and the check of a key."""
+
+from __future__ import annotations
+
+import hmac
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import update
+
+from app.auth import queries
+from app.core.keys import KeyParts, new_key, parse_key
+from app.auth.models import ServiceAccount, ServiceAccountKey
+from app.core.cache import Generation, touch
+from app.core.clock import utc_now
+from app.core.database import transaction
+from app.core.errors import Forbidden, Invalid, NotFound
+from app.core.security import ROLE_PERMISSIONS, Actor, ActorKind, Permission, Role, current_actor
+from app.core.tenancy import current_tenant_id, tenant
+from app.events import service as events
+from app.tenants.models import PLATFORM_ID
+
+# The time of the last use is written at most this often, so that it costs the reads nothing.
+LAST_USED_GRAIN = timedelta(minutes=1)
+
+
+def tenant_of(credential: str) -> UUID | None:
+    """The tenant that a credential claims, before it is believed; None where it is malformed."""
+    key = parse_key(credential)
+    return key and key.tenant_id
+
+
+def authenticate(credential: str) -> Actor | None:
+    """Who holds this credential; None where it is unknown, malformed, expired, revoked or inactive."""
+    key = parse_key(credential)
+    if key is None:
+        return None
+    with tenant(key.tenant_id):
+        return _holder_of(key)
+
+
+def _holder_of(key: KeyParts) -> Actor | None:
+    row = queries.key_holder(key.tenant_id, key.prefix)
+    if row is None:
+        return None
+    key_id, key_hash, account_id, name, role, scopes, expires_at, last_used_at = row
+    if not hmac.compare_digest(bytes(key_hash), key.hash) or (expires_at and expires_at <= utc_now()):
+        return None
+    if last_used_at is None or utc_now() - last_used_at > LAST_USED_GRAIN:
+        _mark_used(key_id)
+    allowed = ROLE_PERMISSIONS[Role(role)]
+    return Actor(
+        kind=ActorKind.SERVICE_ACCOUNT,
+        id=UUID(str(account_id)),
+        tenant_id=key.tenant_id,
+        role=Role(role),
+        name=name,
+        permissions=allowed if scopes is None else allowed & frozenset(map(Permission, scopes)),
+        expires_at=expires_at,
+    )
+
+
+def _mark_used(key_id: UUID) -> None:
+    with transaction() as session:
+        session.execute(
+            update(ServiceAccountKey).where(ServiceAccountKey.id == key_id).values(last_used_at=utc_now()),
+            execution_options={"synchronize_session": False},
+        )
+
+
+def create_service_account(
+    *, name: str, role: str, scopes: list[str] | None = None, expires_at: datetime | None = None
+) -> ServiceAccount:
+    """Make a service account in the current tenant.
+
+    Raises:
+        Forbidden: the role is above the caller's own, or belongs to the tenant `platform` only.
+        Invalid: it would have expired already.
+    """
+    _check_role(Role(role))
+    _check_expiry(expires_at)
+    with transaction() as session:
+        account = ServiceAccount(
+            name=name, role=role, scopes=None if scopes is None else sorted(set(scopes)), expires_at=expires_at
+        )
+        session.add(account)
+        session.flush()
+        session.refresh(account)
+        events.record("service_account.created", subject_id=account.id, role=role)
+    return account
+
+
+def update_service_account(account_id: UUID, changes: dict[str, Any]) -> ServiceAccount:
+    """Change name, role, scopes, expiry or activity; a credential that loses its right loses it at once.
+
+    Raises:
+        NotFound: this tenant has no such service account.
+        Forbidden: the new role is above the caller's own.
+        Invalid: it would have expired already.
+    """
+    if "role" in changes:
+        _check_role(Role(changes["role"]))
+    _check_expiry(changes.get("expires_at"))
+    with transaction() as session:
+        account = existing_service_account(account_id, lock=True)
+        for field, value in changes.items():
+            setattr(account, field, value)
+        account.updated_at = utc_now()
+        session.flush()
+        events.record("service_account.updated", subject_id=account_id, fields=sorted(changes))
+        touch(Generation.ACCESS)
+    return account
+
+
+def delete_service_account(account_id: UUID) -> None:
+    """Remove a service account with all its keys.
+
+    Raises:
+        NotFound: this tenant has no such service account.
+    """
+    with transaction() as session:
+        session.delete(existing_service_account(account_id, lock=True))
+        events.record("service_account.deleted", subject_id=account_id)
+        touch(Generation.ACCESS)
+
+
+def create_key(account_id: UUID, *, expires_at: datetime | None = None) -> tuple[str, ServiceAccountKey]:
+    """Give a service account one more key: the key itself, to be shown once, and its row.
+
+    Raises:
+        NotFound: this tenant has no such service account.
+        Invalid: it would have expired already.
+    """
+    _check_expiry(expires_at)
+    with transaction() as session:
+        existing_service_account(account_id, lock=True)
+        key, parts = new_key(current_tenant_id())
+        row = ServiceAccountKey(
+            service_account_id=account_id, prefix=parts.prefix, key_hash=parts.hash, expires_at=expires_at
+        )
+        session.add(row)
+        session.flush()
+        events.record("service_account.key_created", subject_id=account_id, key_id=str(row.id))
+    return key, row
+
+
+def revoke_key(account_id: UUID, key_id: UUID) -> None:
+    """End one key at once; revoking it again changes nothing.
+
+    Raises:
+        NotFound: the account has no such key.
+    """
+    with transaction():
+        existing_service_account(account_id, lock=True)
+        key = next((key for key in queries.keys_of(account_id) if key.id == key_id), None)
+        if key is None:
+            raise NotFound("This service account has no such key.")
+        if key.revoked_at is None:
+            key.revoked_at = utc_now()
+            events.record("service_account.key_revoked", subject_id=account_id, key_id=str(key_id))
+        touch(Generation.ACCESS)
+
+
+def existing_service_account(account_id: UUID | None, *, lock: bool = False) -> ServiceAccount:
+    """One service account of the current tenant.
+
+    Raises:
+        NotFound: this tenant has no such service account.
+    """
+    account = account_id and queries.service_account(account_id, lock=lock)
+    if not account:
+        raise NotFound("There is no such service account.")
+    return account
+
+
+def _check_role(role: Role) -> None:
+    if (role is Role.PLATFORM_ADMIN) != (current_tenant_id() == PLATFORM_ID):
+        raise Forbidden("The role platform_admin exists in the tenant 'platform' only, and no other role does there.")
+    if not ROLE_PERMISSIONS[role] <= current_actor().permissions:
+        raise Forbidden("Nobody grants a role above their own.")
+
+
+def _check_expiry(expires_at: datetime | None) -> None:
+    if expires_at is not None and expires_at <= utc_now():
+        raise Invalid.field("expires_at", "Must be in the future.")

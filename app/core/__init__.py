@@ -1,0 +1,1 @@
+"""Code that knows no domain: what every package of the service stands on."""

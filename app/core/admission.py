@@ -1,0 +1,184 @@
+"""The one Redis round trip of a request: limits, generations and a cached answer, decided by one script.
+
+Sliding window, exact: each limit keeps the times of its accepted hits in a list, oldest last; what has left the window
+is dropped, and a hit is accepted while fewer than `limit` remain. Refused hits are not counted, and a request is counted
+against all of its limits or none. Redis's own clock is used, so hosts need not agree on the time.
+
+A generation is a number that changes with every write to what it stands for (`core/cache.py`). It is made from the
+clock, so a lost Redis never brings an old number back.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from limits import RateLimitItemPerSecond
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+from redis import Redis
+from redis.commands.core import Script
+from redis.exceptions import RedisError
+
+log = logging.getLogger(__name__)
+
+# KEYS: the limits' lists, then the generations, then at most one cached answer.
+# ARGV: number of limits, number of generations, the generation the client already has ('' for none),
+#       then for each limit its size, its window in microseconds and the cost of this hit (0: only look).
+_SCRIPT = """
+local clock = redis.call('TIME')
+local now = clock[1] * 1000000 + clock[2]
+local limits, generations = tonumber(ARGV[1]), tonumber(ARGV[2])
+local answer = {0, string.format('%.0f', now)}
+for i = 1, limits do
+  local key, at = KEYS[i], 3 * i + 1
+  local size, window, cost = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  local oldest = redis.call('LINDEX', key, -1)
+  while oldest and tonumber(oldest) <= now - window do
+    redis.call('RPOP', key)
+    oldest = redis.call('LINDEX', key, -1)
+  end
+  local used = redis.call('LLEN', key)
+  local wait = 0
+  if oldest then wait = tonumber(oldest) + window - now end
+  if used + cost > size then
+    answer[1] = i
+    -- the hit that has to leave before this one fits
+    local blocking = cost <= size and redis.call('LINDEX', key, size - used - cost)
+    if blocking then wait = tonumber(blocking) + window - now else wait = window end
+  end
+  answer[#answer + 1] = used
+  answer[#answer + 1] = string.format('%.0f', wait)
+end
+if answer[1] == 0 then
+  for i = 1, limits do
+    local at = 3 * i + 1
+    local cost = tonumber(ARGV[at + 2])
+    for _ = 1, cost do redis.call('LPUSH', KEYS[i], string.format('%.0f', now)) end
+    if cost > 0 then redis.call('PEXPIRE', KEYS[i], math.ceil(tonumber(ARGV[at + 1]) / 1000)) end
+  end
+end
+local last = ''
+for i = limits + 1, limits + generations do
+  last = redis.call('GET', KEYS[i])
+  if not last then
+    last = string.format('%.0f', now)
+    redis.call('SET', KEYS[i], last)
+  end
+  answer[#answer + 1] = last
+end
+local cached = KEYS[limits + generations + 1]
+if cached and answer[1] == 0 and last ~= ARGV[3] then
+  local found = redis.call('HMGET', cached, 'generation', 'body')
+  if found[1] == last then answer[#answer + 1] = found[2] end
+end
+return answer
+"""
+
+RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One limit as a request meets it: at most `limit` hits of `key` in `window_seconds`, this one costs `cost`."""
+
+    policy: str
+    key: str
+    limit: int
+    window_seconds: int
+    cost: int = 1
+    closed_without_redis: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WindowState:
+    """A limit after the request: hits left, and microseconds until one more fits."""
+
+    window: Window
+    remaining: int
+    wait_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The script's answer; `refused` is the state of the limit that refuses, if one does."""
+
+    states: tuple[WindowState, ...]
+    refused: WindowState | None
+    generations: tuple[str, ...]
+    cached_body: bytes | None
+
+
+class RedisAway(Exception):
+    """Redis did not answer; the caller decides what that means."""
+
+
+class Gate:
+    """Asks the script; remembers for a moment that Redis is away, so that requests do not queue up behind it."""
+
+    def __init__(self, client: Redis, *, processes: int) -> None:
+        """`processes` share each limit when every one of them has to count alone."""
+        self._script: Script = client.register_script(_SCRIPT)
+        self._away_until = 0.0
+        self._processes = processes
+        self._alone = MovingWindowRateLimiter(MemoryStorage())
+
+    def ask(
+        self,
+        windows: Sequence[Window],
+        *,
+        generation_keys: Sequence[str] = (),
+        cache_key: str | None = None,
+        known_generation: str = "",
+    ) -> Admission:
+        """Count one request against its limits and fetch what the answer may be made of.
+
+        Raises:
+            RedisAway: Redis does not answer within its time-out, or did not a moment ago.
+        """
+        if time.monotonic() < self._away_until:
+            raise RedisAway
+        keys = [window.key for window in windows] + list(generation_keys) + ([cache_key] if cache_key else [])
+        arguments: list[str | int] = [len(windows), len(generation_keys), known_generation]
+        for window in windows:
+            arguments += (window.limit, window.window_seconds * 1_000_000, window.cost)
+        try:
+            answer = self._script(keys=keys, args=arguments)
+        except (RedisError, OSError) as error:
+            self._away_until = time.monotonic() + RETRY_SECONDS
+            log.warning("redis.away", extra={"error": type(error).__name__})
+            raise RedisAway from error
+        return _read(answer, windows, len(generation_keys))
+
+    def count_alone(self, windows: Sequence[Window]) -> Admission:
+        """Count in this process's memory, at this process's share of each limit: for the time Redis is away."""
+        states = []
+        refused = None
+        for window in windows:
+            share = max(1, window.limit // self._processes)
+            item = RateLimitItemPerSecond(share, window.window_seconds)
+            accepted = self._alone.hit(item, window.key, cost=window.cost)
+            stats = self._alone.get_window_stats(item, window.key)
+            state = WindowState(window, stats.remaining, max(0, int((stats.reset_time - time.time()) * 1_000_000)))
+            states.append(state)
+            refused = refused or (None if accepted else state)
+        return Admission(tuple(states), refused, (), None)
+
+
+def _read(answer: list[bytes | int], windows: Sequence[Window], generations: int) -> Admission:
+    refused_at = int(answer[0])
+    states = []
+    for index, window in enumerate(windows):
+        used, wait_us = int(answer[2 + 2 * index]), int(answer[3 + 2 * index])
+        spent = 0 if refused_at else window.cost
+        states.append(WindowState(window, max(0, window.limit - used - spent), wait_us or window.window_seconds * 10**6))
+    rest = answer[2 + 2 * len(windows) :]
+    body = rest[generations] if len(rest) > generations else None
+    return Admission(
+        states=tuple(states),
+        refused=states[refused_at - 1] if refused_at else None,
+        generations=tuple(value.decode() for value in rest[:generations] if isinstance(value, bytes)),
+        cached_body=body if isinstance(body, bytes) else None,
+    )

@@ -1,0 +1,179 @@
+"""What is kept in Redis, for how long, and what empties it; and the ETags of every GET.
+
+Kept are finished bytes and plain values, never ORM objects. What is kept belongs to a *generation* of its tenant: a
+number that `touch` replaces after the commit of every write, so that nothing ever has to be searched for and deleted.
+A reader fetches the generation before it asks the database, so an answer made of older rows can't be kept under a
+newer number. Nothing that depends on the person goes in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import wraps
+from typing import Any, TypeVar
+from uuid import UUID
+
+import orjson
+from flask import Response, g, request
+from redis.exceptions import RedisError
+from sqlalchemy import text
+
+from app.core.database import on_commit, transaction
+from app.core.errors import PreconditionFailed
+from app.core.tenancy import current_tenant_id
+from app.extensions import db, redis
+
+log = logging.getLogger(__name__)
+_View = TypeVar("_View", bound=Callable[..., Any])
+
+# How long an answer may be stale if the process died between its commit and the new generation.
+SECONDS_KEPT = 60
+
+
+class Generation(StrEnum):
+    """What changes together, per tenant."""
+
+    ACCESS = "access"
+    CATALOGUE = "catalogue"
+
+
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """The mark of a view whose answers are kept: under which generation, and for how many seconds."""
+
+    generation: Generation
+    seconds: int
+
+
+def cached(generation: Generation, *, seconds: int = SECONDS_KEPT) -> Callable[[_View], _View]:
+    """Mark a GET whose answer is the same for all members of the tenant until `generation` moves."""
+
+    def mark(view: _View) -> _View:
+        view.cached = Cached(generation, seconds)  # type: ignore[attr-defined]  # wraps() hands it on
+        return view
+
+    return mark
+
+
+def generation_key(tenant_id: UUID, generation: Generation) -> str:
+    """Where the generation's number stands."""
+    return f"generation:{{{tenant_id}}}:{generation}"
+
+
+def touch(generation: Generation, tenant_id: UUID | None = None) -> None:
+    """Give the tenant a new generation once the present transaction has committed."""
+    key = generation_key(tenant_id or current_tenant_id(), generation)
+
+    def move() -> None:
+        try:
+            # Nanoseconds: never a number that stood there before, whatever clock wrote it.
+            redis.client.set(key, time.time_ns())
+        except RedisError as error:
+            log.warning("cache.touch_failed", extra={"error": type(error).__name__})
+
+    on_commit(move)
+
+
+def answer_key(tenant_id: UUID, path_and_query: str) -> str:
+    """Where the answer to a GET is kept; the address itself may be long, so its hash stands for it."""
+    return f"answer:{{{tenant_id}}}:{_digest(path_and_query.encode())}"
+
+
+def keep_answer(key: str, *, generation: str, body: bytes, seconds: int) -> None:
+    """Keep a finished answer; a Redis that is away costs only the saving."""
+    try:
+        with redis.client.pipeline(transaction=False) as pipe:
+            pipe.hset(key, mapping={"generation": generation, "body": body})
+            pipe.expire(key, seconds)
+            pipe.execute()
+    except RedisError as error:
+        log.warning("cache.keep_failed", extra={"error": type(error).__name__})
+
+
+def remembered(name: str, generation: Generation, compute: Callable[[], Any], *, seconds: int = SECONDS_KEPT) -> Any:
+    """A plain value (anything JSON holds) that is computed once for each generation of the tenant."""
+    tenant_id = current_tenant_id()
+    key = f"value:{{{tenant_id}}}:{_digest(name.encode())}"
+    try:
+        current, kept = redis.client.mget(generation_key(tenant_id, generation), key)
+    except RedisError:
+        return compute()
+    stamp, _, payload = (kept or b"").partition(b"\n")
+    if current and stamp == current:
+        return orjson.loads(payload)
+    value = compute()
+    if current:
+        _keep_value(key, current, value, seconds)
+    return value
+
+
+def _keep_value(key: str, stamp: bytes, value: Any, seconds: int) -> None:
+    try:
+        redis.client.set(key, stamp + b"\n" + orjson.dumps(value), ex=seconds)
+    except RedisError as error:
+        log.warning("cache.keep_failed", extra={"error": type(error).__name__})
+
+
+def etag_of(body: bytes) -> str:
+    """The strong ETag of an answer's bytes."""
+    return f'"{_digest(body)}"'
+
+
+def generation_etag(generation: str, path_and_query: str) -> str:
+    """The strong ETag of an answer that is the same until its generation moves."""
+    return f'"{generation}.{_digest(path_and_query.encode())}"'
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=12).hexdigest()
+
+
+def make_conditional(response: Response) -> Response:
+    """Give a GET's answer its ETag, and turn it into a 304 where the client has it already."""
+    if request.method not in {"GET", "HEAD"} or response.status_code != 200 or response.is_streamed:  # noqa: PLR2004
+        return response
+    etag = response.headers.get("ETag") or etag_of(response.get_data())
+    response.headers["ETag"] = etag
+    return not_modified(etag) if etag.strip('"') in request.if_none_match else response
+
+
+def not_modified(etag: str) -> Response:
+    """The empty 304."""
+    response = Response(status=304, headers={"ETag": etag})
+    del response.headers["Content-Type"]
+    return response
+
+
+def if_match(show: Callable[..., Any]) -> Callable[[_View], _View]:
+    """Let a write of one object honour `If-Match`: refused unless `show`, its GET view, still gives that ETag.
+
+    Writes of one address come one after the other, so that nothing slips in between the comparison and the write.
+
+    Raises:
+        PreconditionFailed: the object has changed since the client read it.
+    """
+
+    def wrap(view: _View) -> _View:
+        @wraps(view)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            if "If-Match" not in request.headers:
+                return view(*args, **kwargs)
+            with transaction():
+                db.session.execute(
+                    text("SELECT pg_advisory_xact_lock(hashtextextended(:path, 0))"), {"path": request.path}
+                )
+                shown = show(**(request.view_args or {}))
+                response = shown if isinstance(shown, Response) else shown[0]
+                if etag_of(response.get_data()).strip('"') not in request.if_match and not request.if_match.star_tag:
+                    raise PreconditionFailed("It has changed since you read it: fetch it again, then repeat the change.")
+                g.limit_states = g.get("limit_states", ())
+                return view(*args, **kwargs)
+
+        return guarded  # type: ignore[return-value]  # wraps() keeps the view's own signature
+
+    return wrap

@@ -1,0 +1,191 @@
+"""Transactions, and the short way to rows for the reads that must be fast.
+
+The only module that commits or rolls back. A service function that writes has one `with transaction():`; blocks nest
+and the outermost commits. `on_commit` runs after that commit, never after a rollback. Tenant and transaction belong
+together: `transaction()` tells PostgreSQL the tenant of the current work, and one transaction never changes tenant.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from flask import Flask
+from psycopg2 import InterfaceError as DriverInterfaceError
+from psycopg2 import OperationalError as DriverOperationalError
+from psycopg2.errors import QueryCanceled
+from sqlalchemy import Executable, event, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.orm.scoping import scoped_session
+
+from app.core.errors import DatabaseUnavailable, QuestionTooSlow
+from app.core.tenancy import tenant_id_or_none
+from app.extensions import db
+from app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Row = tuple[Any, ...]
+
+# Pool waits are kept short: a request that gets no connection within this time is answered 503.
+POOL_TIMEOUT_SECONDS = 3
+READS = "reads"
+
+
+class TransactionChangedTenant(RuntimeError):
+    """A transaction that was begun for one tenant was used as another: a defect of the caller."""
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Bind the session to the application's role; reads that are one statement have a pool of their own."""
+    connect = {
+        "connect_timeout": 3,
+        "application_name": "library",
+        "options": f"-c statement_timeout={settings.database_statement_timeout_ms} -c timezone=UTC",
+    }
+    options: dict[str, Any] = {
+        "pool_size": settings.database_pool_size,
+        "max_overflow": settings.database_max_overflow,
+        "pool_timeout": POOL_TIMEOUT_SECONDS,
+        "connect_args": connect,
+    }
+    app.config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
+    # A connection that died with its server is replaced before a transaction begins on it.
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {**options, "pool_pre_ping": True}
+    app.config["SQLALCHEMY_BINDS"] = {
+        READS: {"url": settings.database_url, **options, "isolation_level": "AUTOCOMMIT"}
+    }
+    db.init_app(app)
+
+
+@contextmanager
+def transaction() -> Iterator[scoped_session[Session]]:
+    """Do the block's writes together: all of them, or none when it raises.
+
+    Raises:
+        TransactionChangedTenant: an enclosing transaction belongs to another tenant.
+    """
+    session = db.session()
+    info = session.info
+    tenant_id = tenant_id_or_none()
+    if info.get("depth", 0):
+        if info["tenant_id"] != tenant_id:
+            raise TransactionChangedTenant
+        yield db.session
+        return
+    if session.in_transaction():
+        # What was read before belongs to a snapshot, and maybe a tenant, of its own.
+        session.rollback()
+    info.update(depth=1, tenant_id=tenant_id, on_commit=[])
+    try:
+        yield db.session
+        session.commit()
+    except BaseException:
+        session.rollback()
+        raise
+    finally:
+        callbacks = info.pop("on_commit")
+        info.update(depth=0)
+    for callback in callbacks:
+        callback()
+
+
+def on_commit(callback: Callable[[], None]) -> None:
+    """Call `callback` after the outermost transaction has committed; at once outside of any."""
+    info = db.session().info
+    if info.get("depth", 0):
+        info["on_commit"].append(callback)
+    else:
+        callback()
+
+
+@event.listens_for(Session, "after_begin")
+def _tell_tenant(_: Session, __: SessionTransaction, connection: Connection) -> None:
+    tenant_id = tenant_id_or_none()
+    if tenant_id is not None:
+        # Local to the transaction: a session-wide setting would reach other tenants through a transaction pooler.
+        connection.execute(text("SELECT set_config('app.tenant_id', :tenant_id, true)"), {"tenant_id": str(tenant_id)})
+
+
+def violated_constraint(error: DBAPIError) -> str | None:
+    """The name of the constraint that refused a write, so that the service can raise its own error."""
+    diagnostics = getattr(error.orig, "diag", None)
+    return getattr(diagnostics, "constraint_name", None)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A statement made ready for `rows`: its text, and the values of its constants."""
+
+    sql: str
+    constants: Mapping[str, Any]
+
+
+def compiled(statement: Executable) -> Question:
+    """A statement for `rows`, to be asked with a value for each `bindparam("name")` in it.
+
+    Compiling costs more than a short query; callers keep the result for each shape of their question.
+    """
+    dialect = postgresql.psycopg2.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's dialects have no signatures
+    text_and_values = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
+    constants = {name: value for name, value in text_and_values.params.items() if value is not None}
+    return Question(str(text_and_values), constants)
+
+
+def rows(question: Question, parameters: Mapping[str, Any] | None = None) -> list[Row]:
+    """Answer one question by one round trip, outside of any transaction, as the current tenant.
+
+    The tenant and the query travel as one message, which PostgreSQL runs as one implicit transaction: so row-level
+    security holds as it does everywhere, without the round trips of BEGIN and ROLLBACK and without ORM entities.
+
+    Raises:
+        DatabaseUnavailable: PostgreSQL does not answer, even on a new connection.
+        QuestionTooSlow: the statement ran into its time-out.
+    """
+    tenant_id = tenant_id_or_none()
+    # A UUID's text is hexadecimal digits and hyphens: nothing in it can end the literal.
+    message = f"SELECT set_config('app.tenant_id', '{tenant_id or ''}', true);\n{question.sql}"
+    values = {name: _plain(value) for name, value in {**question.constants, **(parameters or {})}.items()}
+    try:
+        return _fetch(message, values)
+    except QueryCanceled as error:
+        raise QuestionTooSlow from error
+    except (DriverOperationalError, DriverInterfaceError, OperationalError):
+        log.info("database.read_retried")
+    try:
+        return _fetch(message, values)
+    except (DriverOperationalError, DriverInterfaceError, OperationalError) as error:
+        raise DatabaseUnavailable from error
+
+
+def _plain(value: Any) -> Any:
+    """What the driver takes: ids and enums as text."""
+    if isinstance(value, UUID | Enum):
+        return str(value)
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _fetch(message: str, parameters: Mapping[str, Any]) -> list[Row]:
+    pooled = db.engines[READS].raw_connection()
+    try:
+        with pooled.cursor() as cursor:
+            cursor.execute(message, parameters)
+            fetched: Sequence[Row] = cursor.fetchall()
+        return list(fetched)
+    except QueryCanceled:
+        raise
+    except (DriverOperationalError, DriverInterfaceError):
+        pooled.invalidate()
+        # Every other idle connection dates from before the server went away as well.
+        db.engines[READS].dispose()
+        raise
+    finally:
+        pooled.close()

@@ -1,0 +1,237 @@
+"""Errors: what services raise, and the one shape in which clients see them (RFC 9457, problem+json).
+
+A service raises a subclass of `DomainError` with a status and a `code` that never change and a text for whoever has to
+act. Three handlers turn everything, Flask's own refusals included, into the same shape.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, ClassVar, TypedDict
+
+import orjson
+from flask import Flask, Response, g
+from psycopg2 import errors as pg
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from werkzeug.exceptions import HTTPException
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_SECONDS = 5
+
+
+class FieldError(TypedDict):
+    """What is wrong with one field; `field` is a path like `books.0.isbn`."""
+
+    field: str
+    message: str
+
+
+class DomainError(Exception):
+    """A refusal that the caller can act on.
+
+    Subclasses set `status` and `code`; the text of an instance becomes the problem's `detail`.
+    """
+
+    status: ClassVar[HTTPStatus] = HTTPStatus.CONFLICT
+    code: ClassVar[str] = "conflict"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        """Take the text, the faulty fields, extra headers and further members of the problem."""
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = list(errors)
+        self.headers = dict(headers or {})
+        self.members = members
+
+
+class Conflict(DomainError):
+    """The present state forbids it."""
+
+
+class NotFound(DomainError):
+    """There is no such thing, or not for this caller."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "not_found"
+
+
+class Unauthenticated(DomainError):
+    """The credential is missing or not valid."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    code = "unauthenticated"
+
+    def __init__(self, detail: str) -> None:
+        """Add the challenge that RFC 9110 asks for."""
+        super().__init__(detail, headers={"WWW-Authenticate": 'Bearer realm="library"'})
+
+
+class Forbidden(DomainError):
+    """The caller may read this, but not do that."""
+
+    status = HTTPStatus.FORBIDDEN
+    code = "forbidden"
+
+
+class Invalid(DomainError):
+    """Well-formed, but some value is not acceptable."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    code = "invalid_input"
+
+    @classmethod
+    def field(cls, field: str, message: str) -> Invalid:
+        """One faulty field."""
+        return cls("Some values are not acceptable; see `errors`.", errors=[{"field": field, "message": message}])
+
+
+class PreconditionFailed(DomainError):
+    """`If-Match` names another state than the present one."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
+    code = "precondition_failed"
+
+
+class Unavailable(DomainError):
+    """A dependency is down; trying again later helps."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "unavailable"
+
+    def __init__(self, detail: str, *, retry_after_seconds: int = RETRY_AFTER_SECONDS) -> None:
+        """Say after how many whole seconds to try again."""
+        super().__init__(detail, headers={"Retry-After": str(max(1, retry_after_seconds))})
+
+
+_CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+    422: "invalid_input",
+}
+_DETAILS = {
+    404: "There is nothing at this address.",
+    422: "Some values are not acceptable; see `errors`.",
+}
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    errors: Sequence[FieldError] = (),
+    headers: Mapping[str, str] | None = None,
+    members: Mapping[str, Any] | None = None,
+) -> Response:
+    """The one error answer: problem+json with `code` and `request_id` beside the fields of RFC 9457."""
+    body: dict[str, Any] = {
+        "type": f"/docs/errors#{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": g.get("request_id"),
+        **(members or {}),
+    }
+    if errors:
+        body["errors"] = errors
+    g.error_code = code
+    return Response(
+        orjson.dumps(body), status, content_type="application/problem+json", headers=list((headers or {}).items())
+    )
+
+
+def init_app(app: Flask) -> None:
+    """Register the handlers; the only places where an exception becomes an answer."""
+    app.register_error_handler(DomainError, _domain_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(DBAPIError, _database_error)
+    app.register_error_handler(PoolTimeoutError, _database_busy)
+    app.register_error_handler(Exception, _unexpected_error)
+
+
+def field_errors(messages: Any, path: tuple[str, ...] = ()) -> Iterator[FieldError]:
+    """Flatten marshmallow's nested messages: `{"books": {0: {"isbn": ["bad"]}}}` becomes `books.0.isbn`."""
+    if isinstance(messages, Mapping):
+        for key, below in messages.items():
+            yield from field_errors(below, path if key == "_schema" else (*path, str(key)))
+    else:
+        for message in messages if isinstance(messages, list) else [messages]:
+            yield {"field": ".".join(path) or "body", "message": str(message)}
+
+
+def _domain_error(error: DomainError) -> Response:
+    return problem(
+        error.status, error.code, error.detail, errors=error.errors, headers=error.headers, members=error.members
+    )
+
+
+def _http_error(error: HTTPException) -> Response:
+    status = error.code or 500
+    if status < 400:  # a redirect raised by routing  # noqa: PLR2004
+        return Response(response=error.get_response().response, status=status, headers=error.get_response().headers)
+    # webargs puts the messages of a refused schema here, under the part of the request they speak of.
+    messages = getattr(error, "data", {}).get("messages", {})
+    errors = [fault for part in messages.values() for fault in field_errors(part)] if status == 422 else []  # noqa: PLR2004
+    kept = {
+        name: value for name, value in error.get_response().headers if name in {"Allow", "Retry-After", "Location"}
+    }
+    detail = _DETAILS.get(status) or error.description or HTTPStatus(status).phrase
+    code = getattr(error, "problem_code", None) or _CODES.get(status) or "http_error"
+    return problem(status, code, detail, errors=errors, headers=kept)
+
+
+def _database_error(error: DBAPIError) -> Response:
+    if isinstance(error.orig, pg.QueryCanceled):
+        log.warning("database.statement_timeout")
+        return _domain_error(QuestionTooSlow())
+    if isinstance(error, OperationalError) or error.connection_invalidated:
+        log.warning("database.unavailable", extra={"error": type(error.orig).__name__})
+        return _domain_error(DatabaseUnavailable())
+    return _unexpected_error(error)
+
+
+def _database_busy(_: PoolTimeoutError) -> Response:
+    log.warning("database.pool_exhausted")
+    return _domain_error(DatabaseUnavailable())
+
+
+def _unexpected_error(error: Exception) -> Response:
+    log.error("request.failed", exc_info=error)
+    return problem(
+        500, "internal_error", "Something went wrong on our side. Quote the request_id when you report it."
+    )
+
+
+class DatabaseUnavailable(Unavailable):
+    """PostgreSQL does not answer."""
+
+    code = "database_unavailable"
+
+    def __init__(self) -> None:
+        """Say so, with the pause after which a try is worth it."""
+        super().__init__("The database does not answer at the moment; try again shortly.")
+
+
+class QuestionTooSlow(Unavailable):
+    """A statement ran into its time-out."""
+
+    code = "database_too_slow"
+
+    def __init__(self) -> None:
+        """Say what may help."""
+        super().__init__("The database took too long; ask for less at once, or try again shortly.")

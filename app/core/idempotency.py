@@ -1,0 +1,138 @@
+"""What happens when a client repeats a POST: the key's row and the effect are one transaction.
+
+An answer may hold a secret that is shown once, such as a new key. So what is kept is encrypted under a key made from the
+client's own `Idempotency-Key`, of which the table holds only a hash: the rows alone tell nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import wraps
+from http import HTTPStatus
+from typing import Any, ClassVar, TypeVar
+
+import orjson
+from cryptography.fernet import Fernet
+from flask import Response, current_app, make_response, request
+from sqlalchemy import delete, func, select, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.core.clock import utc_now
+from app.core.database import transaction
+from app.core.errors import Conflict, DomainError, Invalid
+from app.core.security import current_actor
+from app.core.tenancy import TenantScoped
+from app.extensions import db
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+KEPT_FOR = timedelta(hours=24)
+_KEPT_HEADERS = ("Location", "Content-Type")
+
+
+class IdempotencyKeyReused(DomainError):
+    """The key was used for another request."""
+
+    status: ClassVar[HTTPStatus] = HTTPStatus.UNPROCESSABLE_ENTITY
+    code = "idempotency_key_reused"
+
+
+class IdempotencyInProgress(Conflict):
+    """The first request with this key has not ended yet."""
+
+    code = "idempotency_in_progress"
+
+
+class IdempotencyKey(TenantScoped, db.Model):
+    """An answer that a repeated POST gets again."""
+
+    __tablename__ = "idempotency_keys"
+
+    key_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    request_hash: Mapped[bytes]
+    status: Mapped[int]
+    sealed_answer: Mapped[bytes]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+def idempotent(view: _View) -> _View:
+    """Let a POST be repeated safely with an `Idempotency-Key`; without one, run it as it is.
+
+    Only answers that report a done thing are kept: a refusal changed nothing, and may well succeed when repeated.
+
+    Raises:
+        IdempotencyInProgress: the first request with this key is still running.
+        IdempotencyKeyReused: the key came with another address or body before.
+    """
+
+    @wraps(view)
+    def once(*args: Any, **kwargs: Any) -> Any:
+        key = request.headers.get("Idempotency-Key")
+        if key is None:
+            return view(*args, **kwargs)
+        if not re.fullmatch(r"[\x20-\x7e]{1,255}", key):
+            raise Invalid.field("Idempotency-Key", "Must be 1 to 255 printable ASCII characters.")
+        with transaction():
+            return _first_or_again(key, lambda: make_response(view(*args, **kwargs)))
+
+    once.is_idempotent = True  # type: ignore[attr-defined]  # a test asks every POST for it
+    return once  # type: ignore[return-value]  # wraps() keeps the view's own signature
+
+
+def _first_or_again(key: str, run: Callable[[], Response]) -> Response:
+    secret = f"{current_actor().principal}\n{key}".encode()
+    key_hash = hashlib.sha256(b"row" + secret).digest()
+    request_hash = hashlib.sha256(f"{request.method} {request.full_path}\n".encode() + request.get_data()).digest()
+    _lock(key_hash)
+    kept = db.session.scalar(select(IdempotencyKey).where(IdempotencyKey.key_hash == key_hash))
+    if kept and kept.created_at > utc_now() - KEPT_FOR:
+        if not hmac.compare_digest(kept.request_hash, request_hash):
+            raise IdempotencyKeyReused("This Idempotency-Key was used for another request; take a new one.")
+        return _replayed(kept, secret)
+    if kept:
+        db.session.delete(kept)
+        db.session.flush()
+    answer = run()
+    if answer.status_code < HTTPStatus.BAD_REQUEST:
+        _keep(answer, key_hash=key_hash, request_hash=request_hash, secret=secret)
+    return answer
+
+
+def _lock(key_hash: bytes) -> None:
+    number = int.from_bytes(key_hash[:8], signed=True)
+    if not db.session.scalar(text("SELECT pg_try_advisory_xact_lock(:number)"), {"number": number}):
+        raise IdempotencyInProgress("The first request with this Idempotency-Key is still running; ask again shortly.")
+
+
+def _keep(answer: Response, *, key_hash: bytes, request_hash: bytes, secret: bytes) -> None:
+    headers = {name: answer.headers[name] for name in _KEPT_HEADERS if name in answer.headers}
+    content = orjson.dumps([headers, answer.get_data(as_text=True)])
+    db.session.add(
+        IdempotencyKey(
+            key_hash=key_hash,
+            request_hash=request_hash,
+            status=answer.status_code,
+            sealed_answer=_seal(secret).encrypt(content),
+        )
+    )
+
+
+def _replayed(kept: IdempotencyKey, secret: bytes) -> Response:
+    headers, body = orjson.loads(_seal(secret).decrypt(kept.sealed_answer))
+    return Response(body, kept.status, headers={**headers, "Idempotent-Replayed": "true"})
+
+
+def _seal(secret: bytes) -> Fernet:
+    material = hmac.digest(current_app.config["SECRET_KEY"].encode(), b"idempotency" + secret, "sha256")
+    return Fernet(base64.urlsafe_b64encode(material))
+
+
+def forget_old_answers() -> int:
+    """Delete the current tenant's answers that are older than a day; returns their number."""
+    with transaction() as session:
+        gone = session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at <= utc_now() - KEPT_FOR))
+    return int(gone.rowcount)  # type: ignore[attr-defined]  # a DELETE's result has it

@@ -1,0 +1,204 @@
+"""How many calls are allowed: the named limits, what each is counted by, and what the client is told.
+
+Flask-Limiter holds the storage and the strategy. The strategy is ours, registered with `limits`, because it answers for
+all limits of a request in one round trip (`core/admission.py`); Flask-Limiter's own decorators would take one each.
+With Redis away, reads are counted in each process's memory; limits that guard sign-in stay closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from flask import Flask, Response, current_app, g
+from limits import RateLimitItem
+from limits.storage import RedisStorage, Storage
+from limits.strategies import STRATEGIES, RateLimiter
+from limits.util import WindowStats
+
+from app.core.admission import Admission, Gate, RedisAway, Window, WindowState
+from app.core.errors import DomainError, Unavailable
+from app.extensions import limiter
+from app.settings import Rate, Settings
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+STRATEGY = "sliding-window"
+WHOLE_SECOND_US = 1_000_000
+
+
+class Limit(StrEnum):
+    """The policies, under the names that clients see."""
+
+    API = "api"
+    INGESTION = "ingestion"
+    AUTH = "auth"
+    CATALOGUE_READ = "catalogue_read"
+    INVENTORY_WRITE = "inventory_write"
+    INVENTORY_READ = "inventory_read"
+
+
+# These are counted for the whole tenant; the others for each principal, or address where nobody is signed in.
+TENANT_LIMITS = frozenset({Limit.API, Limit.INGESTION})
+CLOSED_WITHOUT_REDIS = frozenset({Limit.AUTH})
+
+
+class RateLimited(DomainError):
+    """Too many calls; the answer says when the next one fits."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    code = "rate_limited"
+
+    def __init__(self, state: WindowState) -> None:
+        """Name the policy that refuses and the pause it asks for."""
+        window, wait = state.window, seconds(state.wait_us)
+        super().__init__(
+            f"The limit '{window.policy}' of {window.limit} in {window.window_seconds} s is used up; "
+            f"try again in {wait} s.",
+            headers={"Retry-After": str(wait)},
+        )
+
+
+class LimitUnavailable(Unavailable):
+    """The limit can't be checked, and it is one that must be."""
+
+    code = "limit_unavailable"
+
+
+class SlidingWindow(RateLimiter):
+    """The strategy behind Flask-Limiter: exact sliding windows in Redis, all limits of a request at once."""
+
+    def __init__(self, storage: Storage) -> None:
+        """Work on the Redis client of `storage`."""
+        super().__init__(storage)
+        if not isinstance(storage, RedisStorage):
+            raise TypeError("This strategy counts in Redis; set REDIS_URL.")
+        # The storage's client carries the time-outs given in RATELIMIT_STORAGE_OPTIONS.
+        self.gate = Gate(storage.storage, processes=1)
+
+    def hit(self, item: RateLimitItem, *identifiers: str, cost: int = 1) -> bool:
+        """Count a hit; False when it is refused."""
+        return self.gate.ask([_window_of(item, identifiers, cost)]).refused is None
+
+    def test(self, item: RateLimitItem, *identifiers: str, cost: int = 1) -> bool:
+        """True when a hit of `cost` would be accepted."""
+        return self.gate.ask([_window_of(item, identifiers, 0)]).states[0].remaining >= cost
+
+    def get_window_stats(self, item: RateLimitItem, *identifiers: str) -> WindowStats:
+        """When one more hit fits (epoch seconds), and how many fit at once."""
+        state = self.gate.ask([_window_of(item, identifiers, 0)]).states[0]
+        return WindowStats(state.wait_us / WHOLE_SECOND_US, state.remaining)
+
+
+STRATEGIES[STRATEGY] = SlidingWindow  # type: ignore[index]  # typed as the built-in names; lookup is by any name
+
+
+def _window_of(item: RateLimitItem, identifiers: Sequence[str], cost: int) -> Window:
+    return Window("other", item.key_for(*identifiers), item.amount, item.get_expiry(), cost)
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Bind Flask-Limiter to Redis with the strategy above and keep the configured rates."""
+    app.config.update(
+        RATELIMIT_STORAGE_URI=settings.limits_storage_url,
+        RATELIMIT_STRATEGY=STRATEGY,
+        RATELIMIT_STORAGE_OPTIONS={"socket_connect_timeout": 0.25, "socket_timeout": 0.25},
+    )
+    limiter.init_app(app)
+    strategy = limiter.limiter
+    if isinstance(strategy, SlidingWindow):
+        strategy.gate = Gate(app.extensions["redis"], processes=settings.web_processes)
+        app.extensions["gate"] = strategy.gate
+    app.extensions["rates"] = {
+        Limit.API: settings.api_rate,
+        Limit.INGESTION: settings.ingestion_rate,
+        Limit.AUTH: settings.auth_rate,
+        Limit.CATALOGUE_READ: settings.catalogue_rate,
+        Limit.INVENTORY_WRITE: settings.inventory_write_rate,
+        Limit.INVENTORY_READ: settings.inventory_read_rate,
+    }
+
+
+def limited(*limits: Limit) -> Callable[[_View], _View]:
+    """Mark a view with the limits it counts against, beside `api`, which covers every call of a tenant."""
+
+    def mark(view: _View) -> _View:
+        view.limits = limits  # type: ignore[attr-defined]  # functions carry attributes; wraps() hands them on
+        return view
+
+    return mark
+
+
+def rates() -> dict[Limit, Rate]:
+    """The configured rate of each limit, before a tenant's own."""
+    configured: dict[Limit, Rate] = current_app.extensions["rates"]
+    return configured
+
+
+def window(limit: Limit, counted_by: str, *, size: int | None = None, cost: int = 1) -> Window:
+    """A limit for one counter; `size` is the tenant's own number where it has one."""
+    rate = rates()[limit]
+    return Window(
+        policy=limit.value,
+        key=f"limit:{STRATEGY}:{limit.value}:{counted_by}",
+        limit=size or rate.limit,
+        window_seconds=rate.window_seconds,
+        cost=cost,
+        closed_without_redis=limit in CLOSED_WITHOUT_REDIS,
+    )
+
+
+def gate() -> Gate:
+    """The gate of the current app."""
+    found: Gate = current_app.extensions["gate"]
+    return found
+
+
+def admit(windows: Sequence[Window], **cache: Any) -> Admission:
+    """Count the request against `windows` and fetch what the cache has, all at once.
+
+    Raises:
+        RateLimited: one of the windows is full; nothing was counted.
+        LimitUnavailable: Redis is away and one of the windows must not be guessed.
+    """
+    try:
+        admission = gate().ask(windows, **cache)
+    except RedisAway as error:
+        if any(each.closed_without_redis for each in windows):
+            raise LimitUnavailable("Sign-in is closed while its limits can't be checked; try again shortly.") from error
+        admission = gate().count_alone(windows)
+    g.limit_states = (*g.get("limit_states", ()), *admission.states)
+    if admission.refused:
+        raise RateLimited(admission.refused)
+    return admission
+
+
+def charge(limit: Limit, counted_by: str, *, size: int | None = None, cost: int) -> None:
+    """Count a hit whose cost only the body tells.
+
+    Raises:
+        RateLimited: it does not fit; nothing was counted.
+    """
+    admit([window(limit, counted_by, size=size, cost=cost)])
+
+
+def seconds(wait_us: int) -> int:
+    """Microseconds as whole seconds, rounded up: a client that waits so long is not refused again."""
+    return max(1, -(-wait_us // WHOLE_SECOND_US))
+
+
+def describe(response: Response, now_seconds: int) -> None:
+    """Write the limit headers: every policy, and the state of the tightest one (draft-ietf-httpapi-ratelimit-headers)."""
+    states: tuple[WindowState, ...] = g.get("limit_states", ())
+    if not states:
+        return
+    tightest = min(states, key=lambda state: state.remaining / state.window.limit)
+    wait, headers = seconds(tightest.wait_us), response.headers
+    headers["RateLimit-Policy"] = ", ".join(
+        f'"{state.window.policy}";q={state.window.limit};w={state.window.window_seconds}' for state in states
+    )
+    headers["RateLimit"] = f'"{tightest.window.policy}";r={tightest.remaining};t={wait}'
+    headers["X-RateLimit-Limit"] = str(tightest.window.limit)
+    headers["X-RateLimit-Remaining"] = str(tightest.remaining)
+    headers["X-RateLimit-Reset"] = str(now_seconds + wait)

@@ -1,0 +1,162 @@
+"""Keyset pages: every list of the API is a `Listing`.
+
+A page begins after the last row of the one before (by sort key and id), so that no row is repeated or skipped however
+many come in between, and page 1000 costs what page 1 costs. A cursor names the list, filters and sort it was made for
+and is signed: one that was damaged, or taken from another list, is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import orjson
+from flask import current_app
+from sqlalchemy import ColumnElement, Select, bindparam, cast, func, literal_column, select, tuple_
+
+from app.core.cache import Generation, remembered
+from app.core.database import Question, Row, compiled, rows
+from app.core.errors import Invalid
+from app.core.tenancy import tenant_id_or_none
+
+EXACT_TOTAL = 10_000
+_SIGNATURE_BYTES = 9
+
+
+class Listing:
+    """One list: what its rows are, how it may be filtered and sorted.
+
+    `statement` selects what an item shows (and filters by tenant with `bindparam("tenant_id")` where the table has one).
+    Each filter is a condition with a `bindparam` of the filter's own name. Sort keys must never be NULL, and `tie` makes
+    them unique; both want an index. `render` makes an item of a row. Where `generation` is given, totals are kept under it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        statement: Select[Any],
+        *,
+        tie: ColumnElement[Any],
+        sorts: Mapping[str, ColumnElement[Any]],
+        default_sort: str,
+        render: Callable[[Row], Any],
+        filters: Mapping[str, ColumnElement[bool]] | None = None,
+        generation: Generation | None = None,
+    ) -> None:
+        """Keep the parts; statements are compiled when first asked for, once for each combination of filters."""
+        self.name = name
+        self.sorts = sorts
+        self.default_sort = default_sort
+        self._statement = statement
+        self._tie = tie
+        self._filters = filters or {}
+        self._render = render
+        self._generation = generation
+        self._page_sql = lru_cache(maxsize=512)(self._compile_page)
+        self._count_sql = lru_cache(maxsize=512)(self._compile_count)
+
+    @property
+    def sort_names(self) -> list[str]:
+        """Every accepted value of `sort`."""
+        return [sign + name for name in self.sorts for sign in ("", "-")]
+
+    def page(self, *, limit: int, cursor: str | None = None, sort: str | None = None, **filters: Any) -> dict[str, Any]:
+        """One page in the shape of every list: `items`, `total`, `total_relation`, `next_cursor`.
+
+        Filters that are None do not apply.
+
+        Raises:
+            Invalid: the cursor is damaged or belongs to another list.
+        """
+        sort = sort or self.default_sort
+        chosen = {name: value for name, value in filters.items() if value is not None}
+        fingerprint = _fingerprint(self.name, sort, chosen)
+        after = read_cursor(cursor, fingerprint) if cursor else None
+        parameters = {"tenant_id": str(tenant_id_or_none()), "limit": limit + 1, **chosen}
+        if after:
+            parameters.update(after_key=after[0], after_tie=after[1])
+        found = rows(self._page_sql(frozenset(chosen), sort, after is not None), parameters)
+        shown = found[:limit]
+        total, relation = self._total(chosen)
+        return {
+            "items": [self._render(row[:-2]) for row in shown],
+            "total": total,
+            "total_relation": relation,
+            "next_cursor": write_cursor(shown[-1][-2:], fingerprint) if len(found) > limit else None,
+        }
+
+    def _total(self, chosen: Mapping[str, Any]) -> tuple[int, str]:
+        def count() -> int:
+            parameters = {"tenant_id": str(tenant_id_or_none()), **chosen}
+            return int(rows(self._count_sql(frozenset(chosen)), parameters)[0][0])
+
+        if self._generation:
+            name = f"{self.name}:{orjson.dumps(chosen, default=str, option=orjson.OPT_SORT_KEYS).decode()}"
+            counted = remembered(name, self._generation, count)
+        else:
+            counted = count()
+        return (EXACT_TOTAL, "gte") if counted > EXACT_TOTAL else (counted, "eq")
+
+    def _where(self, names: Iterable[str]) -> Select[Any]:
+        return self._statement.where(*(self._filters[name] for name in sorted(names)))
+
+    def _compile_page(self, names: frozenset[str], sort: str, after: bool) -> Question:  # noqa: FBT001 - a cache key
+        key = self.sorts[sort.removeprefix("-")]
+        descending = sort.startswith("-")
+        statement = self._where(names).add_columns(key.label("sort_key"), self._tie.label("tie"))
+        if after:
+            here = tuple_(key, self._tie)
+            there = tuple_(
+                cast(bindparam("after_key"), key.type),
+                cast(bindparam("after_tie"), self._tie.type),
+            )
+            statement = statement.where(here < there if descending else here > there)
+        order = (key.desc(), self._tie.desc()) if descending else (key.asc(), self._tie.asc())
+        return compiled(statement.order_by(*order).limit(bindparam("limit")))
+
+    def _compile_count(self, names: frozenset[str]) -> Question:
+        matching = self._where(names).with_only_columns(literal_column("1"), maintain_column_froms=True).limit(EXACT_TOTAL + 1)
+        return compiled(select(func.count()).select_from(matching.subquery()))
+
+
+def named(*names: str) -> Callable[[Row], dict[str, Any]]:
+    """A `render` that gives the columns these names."""
+    return lambda row: dict(zip(names, row, strict=True))
+
+
+def write_cursor(position: Sequence[Any], fingerprint: bytes) -> str:
+    """A signed cursor for the row whose sort key and tie are `position`."""
+    payload = orjson.dumps(list(position), default=str)
+    return base64.urlsafe_b64encode(_sign(payload, fingerprint) + payload).decode().rstrip("=")
+
+
+def read_cursor(cursor: str, fingerprint: bytes) -> list[Any]:
+    """The position in a cursor.
+
+    Raises:
+        Invalid: it is damaged or was made for another list, filter or sort.
+    """
+    try:
+        content = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        content = b""
+    signature, payload = content[:_SIGNATURE_BYTES], content[_SIGNATURE_BYTES:]
+    if not payload or not hmac.compare_digest(signature, _sign(payload, fingerprint)):
+        raise Invalid.field("cursor", "Take it unchanged from `next_cursor`, with the same filters and sort.")
+    position: list[Any] = orjson.loads(payload)
+    return position
+
+
+def _fingerprint(name: str, sort: str, filters: Mapping[str, Any]) -> bytes:
+    asked = [name, str(tenant_id_or_none()), sort, filters]
+    return orjson.dumps(asked, default=str, option=orjson.OPT_SORT_KEYS)
+
+
+def _sign(payload: bytes, fingerprint: bytes) -> bytes:
+    secret = hashlib.blake2b(current_app.config["SECRET_KEY"].encode()).digest()
+    return hashlib.blake2b(fingerprint + payload, key=secret, digest_size=_SIGNATURE_BYTES).digest()

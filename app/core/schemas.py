@@ -1,0 +1,166 @@
+"""What every input and output schema stands on: strict, nothing repaired, nothing silently ignored."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from flask import Request, Response
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import BadRequest, UnprocessableEntity, UnsupportedMediaType
+
+# PostgreSQL has no NUL in text, and the other C0 and C1 controls are never part of a name or a note.
+_CONTROL_CHARACTERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_EARLIEST_YEAR = 1000
+
+
+def _as_list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+class StrictSchema(Schema):
+    """Unknown fields are refused, never ignored."""
+
+    class Meta:
+        """Applies to all subclasses."""
+
+        unknown = RAISE
+
+
+class Text(fields.String):
+    """A string of printable text: at least one character that is not a space, and at most `max_length`."""
+
+    def __init__(self, *, max_length: int = 255, min_length: int = 1, **kwargs: Any) -> None:
+        """Take the length bounds, in characters."""
+        length = validate.Length(min=min_length, max=max_length)
+        kwargs["validate"] = [length, *_as_list(kwargs.get("validate"))]
+        super().__init__(**kwargs)
+        self._min_length = min_length
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        content: str = super()._deserialize(value, attr, data, **kwargs)
+        if _CONTROL_CHARACTERS.search(content):
+            raise ValidationError("Must not contain control characters.")
+        if self._min_length and not content.strip():
+            raise ValidationError("Must not be blank.")
+        return content
+
+
+class WholeNumber(fields.Integer):
+    """An integer given as a JSON integer (or digits, in a query), never as `1.0`, `true` or `"1"` in a body."""
+
+    def __init__(self, *, minimum: int, maximum: int, **kwargs: Any) -> None:
+        """Take the inclusive bounds; a number beyond 64 bits never reaches the database."""
+        kwargs["validate"] = [validate.Range(min=minimum, max=maximum), *_as_list(kwargs.get("validate"))]
+        super().__init__(strict=True, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int | None:
+        if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,18}", value):
+            raise self.make_error("invalid")
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class Moment(fields.AwareDateTime):
+    """An RFC 3339 time with an offset; a time without one is refused."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Read and write ISO format in UTC."""
+        super().__init__(format="iso", **kwargs)
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        return None if value is None else rfc3339(value)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
+        moment: datetime = super()._deserialize(value, attr, data, **kwargs)
+        if moment.year < _EARLIEST_YEAR:
+            raise ValidationError(f"Must be a time after the year {_EARLIEST_YEAR}.")
+        try:
+            return moment.astimezone(UTC)
+        except OverflowError as error:
+            raise ValidationError("Must be a time before the year 9999 ends in UTC.") from error
+
+
+def rfc3339(moment: datetime) -> str:
+    """A time in UTC with `Z`."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def parse_id(value: str) -> UUID | None:
+    """An id from a path; None where it is none, which means that the thing is not there."""
+    try:
+        return UUID(value) if len(value) == 36 else None  # noqa: PLR2004 - the canonical form only
+    except ValueError:
+        return None
+
+
+class ListArguments(StrictSchema):
+    """The parameters of every list."""
+
+    limit = WholeNumber(
+        minimum=1, maximum=500, load_default=50, metadata={"description": "Items per page.", "example": 20}
+    )
+    cursor = Text(
+        max_length=2000,
+        load_default=None,
+        metadata={"description": "`next_cursor` of the page before; opaque."},
+    )
+
+
+def list_of(item: type[Schema]) -> type[Schema]:
+    """The shape of a list of `item`."""
+    return StrictSchema.from_dict(
+        {
+            "items": fields.List(fields.Nested(item), required=True),
+            "total": fields.Integer(required=True, metadata={"description": "Exact up to 10 000.", "example": 1}),
+            "total_relation": fields.String(required=True, validate=validate.OneOf(["eq", "gte"])),
+            "next_cursor": fields.String(required=True, allow_none=True),
+        },
+        name=item.__name__.removesuffix("Schema") + "List",
+    )
+
+
+class BodyParser(FlaskParser):
+    """Reads JSON bodies and queries: 415 for another content type, 400 for what is not JSON, 422 for the rest."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION = {  # noqa: RUF012 - webargs' own class attribute
+        **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
+        "json": RAISE,
+        "query": RAISE,
+    }
+
+    def load_json(self, req: Request, schema: Any) -> Any:  # noqa: ARG002 - webargs' signature
+        """The parsed body.
+
+        Raises:
+            UnsupportedMediaType: the body is not declared as JSON.
+            BadRequest: it is not JSON in UTF-8.
+        """
+        if req.mimetype != "application/json":
+            raise UnsupportedMediaType("Send the body as JSON, with `Content-Type: application/json`.")
+        try:
+            return orjson.loads(req.get_data())
+        except orjson.JSONDecodeError as error:
+            refusal = BadRequest(f"The body is not JSON in UTF-8: {error}.")
+            refusal.problem_code = "invalid_json"  # type: ignore[attr-defined]  # read by the error handler
+            raise refusal from error
+
+    def handle_error(
+        self, error: ValidationError, req: Request, schema: Schema, *, error_status_code: int | None, error_headers: Any
+    ) -> None:  # type: ignore[override]
+        """Refuse with 422; the handler in `core/errors.py` gives it its shape."""
+        del req, schema, error_status_code, error_headers
+        refusal = UnprocessableEntity()
+        refusal.data = {"messages": error.messages}  # type: ignore[attr-defined]  # read by the error handler
+        raise refusal
+
+
+def json_response(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """An answer in JSON: times in UTC with `Z`, UUIDs as text, ready-made fragments as they are."""
+    content = orjson.dumps(body, option=orjson.OPT_UTC_Z)
+    return Response(content, status, headers=headers, content_type="application/json")

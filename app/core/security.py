@@ -1,0 +1,138 @@
+"""Who may do what, on one page: roles, permissions, and the mark that every endpoint carries.
+
+`requires` and `public` only mark a view; `pipeline.py` holds the caller's `Actor` against the mark before the view runs
+and refuses endpoints without one. Rights on single rows are the queries' business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, TypeVar
+from uuid import UUID
+
+from flask import g
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+
+
+class Permission(StrEnum):
+    """One thing that can be allowed."""
+
+    TENANTS_MANAGE = "tenants:manage"
+    TENANT_READ = "tenant:read"
+    TENANT_UPDATE = "tenant:update"
+    SERVICE_ACCOUNTS_MANAGE = "service_accounts:manage"
+    BOOKS_READ = "books:read"
+    BOOKS_WRITE = "books:write"
+    INGESTION_RUN = "ingestion:run"
+
+
+class Role(StrEnum):
+    """What a principal is; `ROLE_PERMISSIONS` says what that allows."""
+
+    PLATFORM_ADMIN = "platform_admin"
+    ADMIN = "admin"
+    LIBRARIAN = "librarian"
+    EDUCATOR = "educator"
+    READER = "reader"
+    GUARDIAN = "guardian"
+    LMS = "lms"
+    KIOSK = "kiosk"
+    READ_ONLY = "read_only"
+
+
+_READS = frozenset({Permission.TENANT_READ, Permission.BOOKS_READ})
+_LIBRARIAN = _READS | {Permission.BOOKS_WRITE, Permission.INGESTION_RUN}
+_ADMIN = _LIBRARIAN | {Permission.TENANT_UPDATE, Permission.SERVICE_ACCOUNTS_MANAGE}
+
+ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
+    Role.PLATFORM_ADMIN: frozenset(Permission),
+    Role.ADMIN: _ADMIN,
+    Role.LIBRARIAN: _LIBRARIAN,
+    Role.EDUCATOR: _READS,
+    Role.READER: _READS,
+    Role.GUARDIAN: _READS,
+    Role.LMS: _READS,
+    Role.KIOSK: _READS,
+    Role.READ_ONLY: _READS,
+}
+
+
+class ActorKind(StrEnum):
+    """What stands behind a credential."""
+
+    USER = "user"
+    SERVICE_ACCOUNT = "service_account"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who is asking: a principal of `tenant_id` with the permissions of its role, narrowed by its scopes."""
+
+    kind: ActorKind
+    id: UUID | None
+    tenant_id: UUID | None
+    role: Role
+    name: str
+    permissions: frozenset[Permission]
+    expires_at: datetime | None = None
+
+    @property
+    def principal(self) -> str:
+        """What limits and idempotency keys are counted by."""
+        return f"{self.kind}:{self.id}"
+
+    def may(self, permission: Permission) -> bool:
+        """True when the role, and the scopes if there are any, allow it."""
+        return permission in self.permissions
+
+
+SYSTEM = Actor(
+    kind=ActorKind.SYSTEM,
+    id=None,
+    tenant_id=None,
+    role=Role.PLATFORM_ADMIN,
+    name="system",
+    permissions=frozenset(Permission),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The mark of a view: the permission it takes, None where any signed-in caller or the public may call."""
+
+    permission: Permission | None
+    is_public: bool = False
+
+
+def requires(permission: Permission) -> Callable[[_View], _View]:
+    """Mark a view: only callers with `permission` reach it."""
+    return _marked(Access(permission))
+
+
+def signed_in(view: _View) -> _View:
+    """Mark a view: every caller with a valid credential reaches it."""
+    return _marked(Access(None))(view)
+
+
+def public(view: _View) -> _View:
+    """Mark a view: everybody reaches it."""
+    return _marked(Access(None, is_public=True))(view)
+
+
+def _marked(access: Access) -> Callable[[_View], _View]:
+    def mark(view: _View) -> _View:
+        view.access = access  # type: ignore[attr-defined]  # functions carry attributes; wraps() hands them on
+        return view
+
+    return mark
+
+
+def current_actor() -> Actor:
+    """Who the current work is done for; the system itself outside of a request (tasks, commands)."""
+    actor: Actor = g.get("actor") or SYSTEM if g else SYSTEM
+    return actor

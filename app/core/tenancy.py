@@ -1,0 +1,80 @@
+"""How libraries are kept apart: the tenant of the current work, and what a tenant-owned table looks like.
+
+The wall is PostgreSQL's row-level security, forced on every table with `TenantScoped`: a row is visible only where its
+`tenant_id` is the transaction's `app.tenant_id`, and the application's role owns nothing that would let it step
+around. The tables outside the wall hold nothing of one tenant's alone, or are read before a tenant is known:
+`OUTSIDE_ROW_LEVEL_SECURITY` names each with its reason, and a test holds the list against the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from uuid import UUID
+
+from sqlalchemy.orm import Mapped, mapped_column
+
+OUTSIDE_ROW_LEVEL_SECURITY = {
+    "alembic_version": "the schema's own version",
+    "tenants": "read to learn which tenant a slug means",
+    "open_library_records": "our copy of public records, shared by all",
+    "open_library_queries": "remembered answers of a public search, shared by all",
+    "ingestion_queue": "ids and due times only; workers choose fairly among all tenants' jobs",
+    "ingestion_turns": "when each tenant was last served",
+    "resync_schedule": "due times only; the scheduler looks over all tenants",
+    "search_words": "the dictionary behind typo correction, without a word's origin",
+    "search_deletions": "the same dictionary, by one-letter deletions",
+    "book_search": "search vectors; the application's role has no right on it and asks a function",
+}
+
+_tenant_id: ContextVar[UUID | None] = ContextVar("tenant_id", default=None)
+
+
+class NoTenant(RuntimeError):
+    """Tenant-owned data was asked for outside of any tenant: a defect of the caller."""
+
+
+def current_tenant_id() -> UUID:
+    """The tenant of the current work.
+
+    Raises:
+        NoTenant: the code runs outside `tenant(...)`.
+    """
+    tenant_id = _tenant_id.get()
+    if tenant_id is None:
+        raise NoTenant
+    return tenant_id
+
+
+def tenant_id_or_none() -> UUID | None:
+    """The tenant of the current work, if there is one."""
+    return _tenant_id.get()
+
+
+@contextmanager
+def tenant(tenant_id: UUID) -> Iterator[None]:
+    """Do the block's work as this tenant; enter it before the transaction begins."""
+    token = _tenant_id.set(tenant_id)
+    try:
+        yield
+    finally:
+        _tenant_id.reset(token)
+
+
+class TenantScoped:
+    """A table of rows that belong to one tenant; `tenant_id` is the first column of its primary key."""
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True, default=current_tenant_id, sort_order=-2)
+
+
+def row_level_security(table: str, *, rights: str = "SELECT, INSERT, UPDATE, DELETE") -> list[str]:
+    """The statements with which a migration puts `table` behind the wall and grants `rights` to the application."""
+    own = "tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid"
+    return [
+        f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
+        f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
+        # `nullif`: after a transaction that set it, the setting reads '' and not NULL.
+        f"CREATE POLICY tenant ON {table} USING ({own}) WITH CHECK ({own})",
+        f"GRANT {rights} ON {table} TO library_app",
+    ]

@@ -1,0 +1,37 @@
+"""What beat runs, when, and why then.
+
+Every entry only looks whether something is due; the database says what. So two beats do no harm, and one that was away
+loses nothing.
+"""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from app.core.queue import QUEUE_OF, TaskName
+from app.extensions import celery
+
+SECOND, HOUR = 1.0, 3600.0
+
+SCHEDULE = {
+    # A job that no message reached, or whose worker died, waits no longer than this.
+    TaskName.INGESTION_SWEEP: 10 * SECOND,
+    # Re-syncs are due by the hour; a minute's delay is nothing beside that.
+    TaskName.INGESTION_RESYNC: 60 * SECOND,
+    # Answers to repeated POSTs are kept for a day; an hour more costs little.
+    TaskName.UPKEEP_FORGET: HOUR,
+}
+
+
+def init_app(app: Flask) -> None:
+    """Give beat its table."""
+    celery.conf.beat_schedule = {
+        task.value: {
+            "task": task.value,
+            "schedule": every_seconds,
+            # A tick that nobody took before the next one came is of no use.
+            "options": {"expires": every_seconds, "queue": QUEUE_OF[task].value},
+        }
+        for task, every_seconds in SCHEDULE.items()
+    }
+    app.extensions["schedule"] = SCHEDULE

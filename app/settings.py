@@ -1,0 +1,286 @@
+"""Every setting of the service, read, typed and checked once at start.
+
+The only module that reads `os.environ`. All faults are reported together, each by its variable's name, so that a
+deployment is mended in one go. Units stand in the names.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import parse_qs, urlsplit
+
+from dotenv import dotenv_values
+
+_DEVELOPMENT_SECRET = "development-only-secret-never-use-it-in-production"  # noqa: S105 - refused in production
+_DEVELOPMENT_PII_KEYS = "dev:" + base64.b64encode(b"development-only-pii-key-32bytes").decode()
+_MIN_SECRET_CHARACTERS = 32
+_PII_KEY_BYTES = 32
+_N = TypeVar("_N", int, float)
+_WINDOW_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+
+
+class Environment(StrEnum):
+    """Where the process runs; decides which defaults exist."""
+
+    DEVELOPMENT = "development"
+    TEST = "test"
+    PRODUCTION = "production"
+
+
+class SettingsError(Exception):
+    """The environment is not usable; `faults` names every variable and what to do about it."""
+
+    def __init__(self, faults: list[str]) -> None:
+        """Keep all faults and join them into one message."""
+        self.faults = faults
+        super().__init__("The settings are not usable:\n" + "\n".join(f"  - {fault}" for fault in faults))
+
+
+@dataclass(frozen=True)
+class Rate:
+    """At most `limit` hits in any window of `window_seconds`."""
+
+    limit: int
+    window_seconds: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings; field names carry units, `.env.example` explains each variable."""
+
+    environment: Environment
+    database_url: str
+    database_owner_url: str
+    database_pool_size: int
+    database_max_overflow: int
+    database_statement_timeout_ms: int
+    redis_url: str
+    secret_key: str
+    pii_keys: tuple[tuple[str, bytes], ...]
+    api_rate: Rate
+    ingestion_rate: Rate
+    auth_rate: Rate
+    catalogue_rate: Rate
+    inventory_write_rate: Rate
+    inventory_read_rate: Rate
+    trusted_proxies: int
+    force_https: bool
+    cors_origins: tuple[str, ...]
+    open_library_url: str
+    open_library_covers_url: str
+    open_library_contact: str | None
+    open_library_requests_per_second: float
+    open_library_timeout_seconds: float
+    open_library_cache_hours: float
+    re_sync_interval_hours: int
+    metrics_token: str | None
+    job_lease_seconds: int
+    log_level: str
+    log_format: str
+    web_threads: int
+    web_processes: int
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read the settings from `environ` (default: the process's, and `.env` outside production).
+
+        Raises:
+            SettingsError: one or more variables are missing or wrong; it names them all.
+        """
+        return _Reader(_environment_with_dotenv() if environ is None else environ).settings()
+
+    @property
+    def is_production(self) -> bool:
+        """True where development values are refused."""
+        return self.environment is Environment.PRODUCTION
+
+    @property
+    def celery_broker_url(self) -> str:
+        """`REDIS_URL` as Celery spells it: a socket is `redis+socket://…?virtual_host=n` there."""
+        if not self.redis_url.startswith("unix://"):
+            return self.redis_url
+        parts = urlsplit(self.redis_url)
+        return f"redis+socket://{parts.path}?virtual_host={parse_qs(parts.query).get('db', ['0'])[0]}"
+
+    @property
+    def limits_storage_url(self) -> str:
+        """`REDIS_URL` as `limits` spells it: a socket is `redis+unix://…` there."""
+        return re.sub(r"^unix://", "redis+unix://", self.redis_url)
+
+
+def _environment_with_dotenv() -> Mapping[str, str]:
+    if os.environ.get("APP_ENV") == Environment.PRODUCTION:
+        return os.environ
+    dotenv = Path(__file__).resolve().parent.parent / ".env"
+    return {**{key: value or "" for key, value in dotenv_values(dotenv).items()}, **os.environ}
+
+
+class _Reader:
+    """Reads one variable after the other and collects the faults."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._faults: list[str] = []
+        self._environment = self._choice("APP_ENV", list(Environment), Environment.DEVELOPMENT)
+
+    def settings(self) -> Settings:
+        production = self._environment == Environment.PRODUCTION
+        contact = self._text("OPEN_LIBRARY_CONTACT", "") or None
+        database_url = self._database_url("DATABASE_URL", None)
+        settings = Settings(
+            environment=Environment(self._environment),
+            database_url=database_url,
+            database_owner_url=self._database_url("DATABASE_OWNER_URL", database_url),
+            database_pool_size=self._integer("DATABASE_POOL_SIZE", 10, 1, 1000),
+            database_max_overflow=self._integer("DATABASE_MAX_OVERFLOW", 10, 0, 1000),
+            database_statement_timeout_ms=self._integer("DATABASE_STATEMENT_TIMEOUT_MS", 15_000, 100, 3_600_000),
+            redis_url=self._redis_url(),
+            secret_key=self._secret_key(),
+            pii_keys=self._pii_keys(),
+            api_rate=self._rate_pair("API", 60, 60),
+            ingestion_rate=self._rate_pair("INGESTION", 10, 3600),
+            auth_rate=self._rate("AUTH_RATE_LIMIT", "5/minute"),
+            catalogue_rate=self._rate("CATALOGUE_RATE_LIMIT", "1000/hour"),
+            inventory_write_rate=self._rate("INVENTORY_WRITE_RATE_LIMIT", "10/minute"),
+            inventory_read_rate=self._rate("INVENTORY_READ_RATE_LIMIT", "30/minute"),
+            trusted_proxies=self._integer("TRUSTED_PROXIES", 0, 0, 10),
+            force_https=self._boolean("FORCE_HTTPS", default=production),
+            cors_origins=self._origins("CORS_ORIGINS"),
+            open_library_url=self._http_url("OPEN_LIBRARY_URL", "https://openlibrary.org"),
+            open_library_covers_url=self._http_url("OPEN_LIBRARY_COVERS_URL", "https://covers.openlibrary.org"),
+            open_library_contact=contact,
+            # The site asks for at most 1 request/s without a contact and 3 with one.
+            open_library_requests_per_second=self._number(
+                "OPEN_LIBRARY_REQUESTS_PER_SECOND", 3 if contact else 1, 0.01, 100_000
+            ),
+            open_library_timeout_seconds=self._number("OPEN_LIBRARY_TIMEOUT_SECONDS", 10, 0.1, 300),
+            open_library_cache_hours=self._number("OPEN_LIBRARY_CACHE_HOURS", 24, 0, 24 * 365),
+            re_sync_interval_hours=self._integer("RE_SYNC_INTERVAL_HOURS", 6, 1, 24 * 365),
+            metrics_token=self._text("METRICS_TOKEN", "") or None,
+            job_lease_seconds=self._integer("JOB_LEASE_SECONDS", 60, 1, 3600),
+            log_level=self._choice("LOG_LEVEL", ["DEBUG", "INFO", "WARNING", "ERROR"], "INFO"),
+            log_format=self._choice("LOG_FORMAT", ["json", "console"], "json" if production else "console"),
+            web_threads=self._integer("WEB_THREADS", 8, 1, 1000),
+            web_processes=self._integer("WEB_PROCESSES", os.cpu_count() or 1, 1, 1000),
+        )
+        if self._faults:
+            raise SettingsError(self._faults)
+        return settings
+
+    def _fault(self, name: str, message: str) -> None:
+        self._faults.append(f"{name} {message}")
+
+    def _text(self, name: str, default: str) -> str:
+        return self._environ.get(name, "").strip() or default
+
+    def _choice(self, name: str, choices: list[str], default: str) -> str:
+        value = self._text(name, default)
+        if value not in choices:
+            self._fault(name, f"must be one of {', '.join(choices)}; it is {value!r}.")
+            return default
+        return value
+
+    def _converted(self, name: str, default: _N, low: _N, high: _N, convert: Callable[[str], _N]) -> _N:
+        text = self._text(name, str(default))
+        try:
+            value = convert(text)
+        except ValueError:
+            value = None  # reported below with the value that was given
+        if value is None or not low <= value <= high:
+            self._fault(name, f"must be a number from {low} to {high}; it is {text!r}.")
+            return default
+        return value
+
+    def _integer(self, name: str, default: int, low: int, high: int) -> int:
+        return self._converted(name, default, low, high, int)
+
+    def _number(self, name: str, default: float, low: float, high: float) -> float:
+        return self._converted(name, float(default), float(low), float(high), float)
+
+    def _boolean(self, name: str, *, default: bool) -> bool:
+        text = self._text(name, str(default)).lower()
+        if text not in {"true", "false", "1", "0", "yes", "no"}:
+            self._fault(name, f"must be true or false; it is {text!r}.")
+        return text in {"true", "1", "yes"}
+
+    def _rate(self, name: str, default: str) -> Rate:
+        text = self._text(name, default)
+        match = re.fullmatch(r"(\d{1,9})/(second|minute|hour|day)", text)
+        if not match or int(match[1]) < 1:
+            self._fault(name, f"must read like 30/minute (per second, minute, hour or day); it is {text!r}.")
+            return Rate(limit=1, window_seconds=60)
+        return Rate(limit=int(match[1]), window_seconds=_WINDOW_SECONDS[match[2]])
+
+    def _rate_pair(self, prefix: str, limit: int, window_seconds: int) -> Rate:
+        return Rate(
+            limit=self._integer(f"{prefix}_RATE_LIMIT_REQUESTS", limit, 1, 999_999_999),
+            window_seconds=self._integer(f"{prefix}_RATE_LIMIT_WINDOW_SECONDS", window_seconds, 1, 86_400),
+        )
+
+    def _http_url(self, name: str, default: str) -> str:
+        url = self._text(name, default).rstrip("/")
+        if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", url):
+            self._fault(name, f"must be an http(s) address; it is {url!r}.")
+        return url
+
+    def _origins(self, name: str) -> tuple[str, ...]:
+        origins = tuple(origin for origin in self._text(name, "").replace(",", " ").split() if origin)
+        for origin in origins:
+            if not re.fullmatch(r"https?://[^\s/]+", origin):
+                self._fault(name, f"must list origins like https://app.example.org; {origin!r} is none.")
+        return origins
+
+    def _database_url(self, name: str, default: str | None) -> str:
+        url = self._text(name, default or "")
+        if not url:
+            self._fault(name, "is missing: set it to postgresql://user:password@host/database, or use `make run`.")
+        elif not re.match(r"postgres(ql)?(\+psycopg2)?://", url):
+            self._fault(name, "must begin with postgresql:// (other databases are not supported).")
+        # SQLAlchemy 2.1 reads a bare postgresql:// as psycopg 3, which is not the driver here.
+        return re.sub(r"^postgres(ql)?(\+psycopg2)?://", "postgresql+psycopg2://", url)
+
+    def _redis_url(self) -> str:
+        url = self._text("REDIS_URL", "")
+        if not url:
+            self._fault("REDIS_URL", "is missing: set it to redis://host:6379/0, or use `make run`.")
+        elif not re.match(r"(rediss?|unix)://", url):
+            self._fault("REDIS_URL", "must begin with redis://, rediss:// or unix://.")
+        return url
+
+    def _secret(self, name: str, development_value: str) -> str:
+        value = self._text(name, "")
+        if self._environment != Environment.PRODUCTION:
+            return value or development_value
+        if not value:
+            self._fault(name, "is missing: production has no default for a secret.")
+        elif value == development_value:
+            self._fault(name, "is the development value, which everybody knows: set one of your own.")
+        return value
+
+    def _secret_key(self) -> str:
+        value = self._secret("SECRET_KEY", _DEVELOPMENT_SECRET)
+        if value and len(value) < _MIN_SECRET_CHARACTERS:
+            self._fault("SECRET_KEY", f"must have at least {_MIN_SECRET_CHARACTERS} characters.")
+        return value
+
+    def _pii_keys(self) -> tuple[tuple[str, bytes], ...]:
+        keys = []
+        for entry in filter(None, self._secret("PII_KEYS", _DEVELOPMENT_PII_KEYS).split(",")):
+            key_id, _, encoded = entry.strip().partition(":")
+            try:
+                key = base64.b64decode(encoded, validate=True)
+            except (binascii.Error, ValueError):
+                key = b""
+            if not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", key_id) or len(key) != _PII_KEY_BYTES:
+                self._fault("PII_KEYS", "must read id:base64,… with keys of 32 bytes, the newest first.")
+                break
+            keys.append((key_id, key))
+        return tuple(keys)

@@ -1,0 +1,42 @@
+"""`flask tenants …`."""
+
+from __future__ import annotations
+
+import click
+from flask.cli import AppGroup
+from marshmallow import ValidationError
+
+from app.core.errors import DomainError
+from app.tenants import queries, service
+from app.tenants.models import TenantKind
+from app.tenants.schemas import NewTenantSchema
+
+cli = AppGroup("tenants", help="Libraries, schools and persons.")
+
+
+@cli.command("create")
+@click.option("--slug", required=True, help="Part of every address of the tenant.")
+@click.option("--name", required=True)
+@click.option("--kind", type=click.Choice([kind.value for kind in TenantKind]), default=TenantKind.LIBRARY.value)
+def create_tenant(slug: str, name: str, kind: str) -> None:
+    """Create a tenant and print its id."""
+    try:
+        tenant = service.create_tenant(**NewTenantSchema().load({"slug": slug, "name": name, "kind": kind}))
+    except ValidationError as error:
+        raise click.ClickException(f"Not acceptable: {error.normalized_messages()}") from error
+    except DomainError as error:
+        raise click.ClickException(error.detail) from error
+    click.echo(str(tenant.id))
+
+
+@cli.command("list")
+def list_tenants() -> None:
+    """List all tenants: slug, kind, status, name."""
+    cursor = None
+    while True:
+        page = queries.TENANTS.page(limit=500, cursor=cursor, sort="slug")
+        for tenant in page["items"]:
+            click.echo(f"{tenant['slug']:30} {tenant['kind']:9} {tenant['status']:10} {tenant['name']}")
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return

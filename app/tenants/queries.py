@@ -1,0 +1,115 @@
+"""Questions about tenants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, func, or_, select
+
+from app.core.database import Question, Row, compiled, rows
+from app.core.pagination import Listing
+from app.extensions import db
+from app.tenants.models import Tenant, TenantStatus
+
+SETTINGS = (
+    "public_submissions",
+    "self_registration",
+    "resync_interval_hours",
+    "loan_days",
+    "max_renewals",
+    "max_loans_per_reader",
+)
+LIMITS = ("api_requests_per_minute", "ingestion_jobs_per_hour")
+_OWN = (
+    "id",
+    "slug",
+    "name",
+    "kind",
+    "status",
+    "country_code",
+    "official_identifier",
+    "lms_type",
+    "website",
+    "created_at",
+    "updated_at",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TenantSummary:
+    """What every request needs to know of its tenant."""
+
+    id: UUID
+    slug: str
+    is_active: bool
+    api_requests_per_minute: int | None
+    ingestion_jobs_per_hour: int | None
+
+
+def tenant_summary(slug: str) -> TenantSummary | None:
+    """The tenant of a slug, if there is one; suspended ones included."""
+    found = rows(_summary_question(), {"slug": slug})
+    if not found:
+        return None
+    tenant_id, status, api_limit, ingestion_limit = found[0]
+    return TenantSummary(UUID(str(tenant_id)), slug, status == TenantStatus.ACTIVE, api_limit, ingestion_limit)
+
+
+@cache
+def _summary_question() -> Question:
+    return compiled(
+        select(Tenant.id, Tenant.status, Tenant.api_requests_per_minute, Tenant.ingestion_jobs_per_hour).where(
+            Tenant.slug == bindparam("slug")
+        )
+    )
+
+
+def tenant(tenant_id: UUID) -> Tenant | None:
+    """One tenant."""
+    return db.session.get(Tenant, tenant_id)
+
+
+def active_tenant_ids() -> list[UUID]:
+    """The ids of all active tenants, the reserved one included."""
+    statement = select(Tenant.id).where(Tenant.status == TenantStatus.ACTIVE).order_by(Tenant.id)
+    return list(db.session.scalars(statement))
+
+
+def shown(found: Tenant) -> dict[str, Any]:
+    """A tenant as clients see it."""
+    return _nested({name: getattr(found, name) for name in (*_OWN, *SETTINGS, *LIMITS)})
+
+
+def _nested(flat: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **{name: flat[name] for name in _OWN},
+        "settings": {name: flat[name] for name in SETTINGS},
+        "limits": {name: flat[name] for name in LIMITS},
+    }
+
+
+def _render(row: Row) -> dict[str, Any]:
+    return _nested(dict(zip((*_OWN, *SETTINGS, *LIMITS), row, strict=True)))
+
+
+TENANTS = Listing(
+    "tenants",
+    select(*(getattr(Tenant, name) for name in (*_OWN, *SETTINGS, *LIMITS))),
+    tie=Tenant.id,
+    sorts={"created_at": Tenant.created_at, "name": Tenant.name, "slug": Tenant.slug},
+    default_sort="-created_at",
+    filters={
+        "kind": Tenant.kind == bindparam("kind"),
+        "status": Tenant.status == bindparam("status"),
+        "country_code": Tenant.country_code == bindparam("country_code"),
+        "official_identifier": Tenant.official_identifier == bindparam("official_identifier"),
+        "q": or_(
+            func.strpos(func.lower(Tenant.name), func.lower(bindparam("q"))) > 0,
+            func.strpos(Tenant.slug, func.lower(bindparam("q"))) > 0,
+        ),
+    },
+    render=_render,
+)

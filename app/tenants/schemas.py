@@ -1,0 +1,117 @@
+"""What comes in and goes out for tenants."""
+
+from __future__ import annotations
+
+from marshmallow import fields, validate
+
+from app.core.schemas import ListArguments, Moment, StrictSchema, Text, WholeNumber, list_of
+from app.tenants.models import TenantKind, TenantStatus
+from app.tenants.queries import TENANTS
+
+_KINDS = [kind.value for kind in TenantKind]
+_STATUSES = [status.value for status in TenantStatus]
+_SLUG = r"^[a-z0-9]+(-[a-z0-9]+)*\Z"
+
+
+class TenantSettingsSchema(StrictSchema):
+    """A tenant's settings; in a change, null puts one back to its default."""
+
+    public_submissions = fields.Boolean(truthy={True}, falsy={False}, allow_none=True, metadata={"example": False})
+    self_registration = fields.Boolean(truthy={True}, falsy={False}, allow_none=True, metadata={"example": False})
+    resync_interval_hours = WholeNumber(minimum=1, maximum=8760, allow_none=True, metadata={"example": 6})
+    loan_days = WholeNumber(minimum=1, maximum=365, allow_none=True, metadata={"example": 14})
+    max_renewals = WholeNumber(minimum=0, maximum=100, allow_none=True, metadata={"example": 2})
+    max_loans_per_reader = WholeNumber(minimum=1, maximum=1000, allow_none=True, metadata={"example": 20})
+
+
+class TenantLimitsSchema(StrictSchema):
+    """A tenant's own limits; null means the service's default."""
+
+    api_requests_per_minute = WholeNumber(minimum=1, maximum=10_000_000, allow_none=True, metadata={"example": 600})
+    ingestion_jobs_per_hour = WholeNumber(minimum=1, maximum=10_000_000, allow_none=True, metadata={"example": 100})
+
+
+class NewTenantSchema(StrictSchema):
+    """A tenant to be made."""
+
+    name = Text(max_length=200, required=True, metadata={"example": "Riverside Town Library"})
+    slug = Text(
+        min_length=2,
+        max_length=63,
+        required=True,
+        validate=validate.Regexp(_SLUG, error="Use lower-case letters, digits and single hyphens between them."),
+        metadata={"example": "riverside"},
+    )
+    kind = Text(validate=validate.OneOf(_KINDS), load_default=TenantKind.LIBRARY.value, metadata={"example": "library"})
+    country_code = Text(
+        validate=validate.Regexp(r"^[A-Z]{2}\Z", error="Use two capital letters (ISO 3166-1 alpha-2)."),
+        load_default=None,
+        metadata={"example": "NL"},
+    )
+    official_identifier = Text(max_length=100, load_default=None, metadata={"example": "NL-0800010000"})
+    lms_type = Text(max_length=100, load_default=None, metadata={"example": "koha"})
+    website = fields.Url(
+        schemes={"http", "https"},
+        validate=validate.Length(max=500),
+        load_default=None,
+        metadata={"example": "https://library.example.org"},
+    )
+    settings = fields.Nested(TenantSettingsSchema, load_default=dict)
+
+
+class TenantChangesSchema(StrictSchema):
+    """What may be changed of a tenant; what is absent stays as it is."""
+
+    name = Text(max_length=200, metadata={"example": "Riverside Library"})
+    settings = fields.Nested(TenantSettingsSchema)
+    limits = fields.Nested(TenantLimitsSchema)
+
+
+class TenantSchema(StrictSchema):
+    """A tenant."""
+
+    id = fields.UUID(required=True)
+    slug = fields.String(required=True, metadata={"example": "riverside"})
+    name = fields.String(required=True, metadata={"example": "Riverside Town Library"})
+    kind = fields.String(required=True, validate=validate.OneOf(_KINDS))
+    status = fields.String(required=True, validate=validate.OneOf(_STATUSES))
+    country_code = fields.String(required=True, allow_none=True)
+    official_identifier = fields.String(required=True, allow_none=True)
+    lms_type = fields.String(required=True, allow_none=True)
+    website = fields.String(required=True, allow_none=True)
+    settings = fields.Nested(TenantSettingsSchema, required=True)
+    limits = fields.Nested(TenantLimitsSchema, required=True)
+    created_at = Moment(required=True)
+    updated_at = Moment(required=True)
+
+
+class TenantListArguments(ListArguments):
+    """Filters and order of the list of tenants."""
+
+    kind = Text(validate=validate.OneOf(_KINDS))
+    status = Text(validate=validate.OneOf(_STATUSES))
+    country_code = Text(max_length=2)
+    official_identifier = Text(max_length=100)
+    q = Text(max_length=200, metadata={"description": "Part of the name or slug."})
+    sort = Text(validate=validate.OneOf(TENANTS.sort_names), load_default=TENANTS.default_sort)
+
+
+TenantListSchema = list_of(TenantSchema)
+
+
+class RateLimitSchema(StrictSchema):
+    """The state of one limit for the caller."""
+
+    policy = fields.String(required=True, metadata={"example": "api"})
+    limit = fields.Integer(required=True, metadata={"example": 60})
+    remaining = fields.Integer(required=True, metadata={"example": 59})
+    used = fields.Integer(required=True, metadata={"example": 1})
+    window_seconds = fields.Integer(required=True, metadata={"example": 60})
+    window_start = Moment(required=True)
+    window_end = Moment(required=True)
+
+
+class RateLimitsSchema(StrictSchema):
+    """All limits that count the caller."""
+
+    items = fields.List(fields.Nested(RateLimitSchema), required=True)

@@ -1,0 +1,136 @@
+"""Commands on tenants."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from flask import current_app
+from sqlalchemy.exc import IntegrityError
+
+from app.core.cache import Generation, touch
+from app.core.clock import new_id, utc_now
+from app.core.database import transaction, violated_constraint
+from app.core.errors import Conflict, Forbidden, Invalid, NotFound
+from app.core.security import Permission, current_actor
+from app.core.tenancy import tenant as as_tenant
+from app.events import service as events
+from app.tenants import queries
+from app.tenants.models import PLATFORM_ID, Tenant, TenantStatus
+
+
+class SlugTaken(Conflict):
+    """Another tenant has this slug."""
+
+    code = "slug_taken"
+
+
+class IdentifierTaken(Conflict):
+    """Another tenant of the country has this official identifier."""
+
+    code = "identifier_taken"
+
+
+class PlatformIsReserved(Conflict):
+    """The reserved tenant can't be removed."""
+
+    code = "platform_is_reserved"
+
+
+def create_tenant(*, settings: dict[str, Any] | None = None, **fields: Any) -> Tenant:
+    """Make a tenant; `settings` may name any of the settings, the rest get their defaults.
+
+    Raises:
+        SlugTaken: the slug is another tenant's.
+        IdentifierTaken: the official identifier is another's in that country.
+    """
+    chosen = {"resync_interval_hours": current_app.config["RE_SYNC_INTERVAL_HOURS"], **(settings or {})}
+    tenant_id = new_id()
+    with as_tenant(tenant_id), transaction() as session:
+        tenant = Tenant(id=tenant_id, **fields, **chosen)
+        session.add(tenant)
+        _flush_unique()
+        session.refresh(tenant)
+        events.record("tenant.created", subject_id=tenant_id, kind=tenant.kind)
+    return tenant
+
+
+def update_tenant(tenant_id: UUID, changes: dict[str, Any]) -> Tenant:
+    """Change name, settings and limits; a setting given as None gets its default back.
+
+    Raises:
+        Forbidden: limits are changed by those who run the service only.
+        NotFound: there is no such tenant.
+    """
+    limits, settings = changes.pop("limits", {}), changes.pop("settings", {})
+    if limits and not current_actor().may(Permission.TENANTS_MANAGE):
+        raise Forbidden("Limits are changed by those who run the service.")
+    with transaction() as session:
+        tenant = session.get(Tenant, tenant_id, with_for_update=True)
+        if tenant is None:
+            raise NotFound("There is no such tenant.")
+        for name, value in {**changes, **limits, **_with_defaults(settings)}.items():
+            setattr(tenant, name, value)
+        tenant.updated_at = utc_now()
+        session.flush()
+        events.record("tenant.updated", subject_id=tenant_id, fields=sorted({*changes, *limits, *settings}))
+        touch(Generation.ACCESS, tenant_id)
+    return tenant
+
+
+def suspend_tenant(tenant_id: UUID) -> None:
+    """Stop all credentials of a tenant at once; its data is purged 30 days later.
+
+    Raises:
+        NotFound: there is no such tenant, or it is suspended already.
+        PlatformIsReserved: it is the reserved tenant.
+    """
+    if tenant_id == PLATFORM_ID:
+        raise PlatformIsReserved("The tenant 'platform' belongs to the service and can't be deleted.")
+    with transaction() as session:
+        tenant = session.get(Tenant, tenant_id, with_for_update=True)
+        if tenant is None or tenant.status == TenantStatus.SUSPENDED:
+            raise NotFound("There is no such tenant.")
+        tenant.status, tenant.suspended_at, tenant.updated_at = TenantStatus.SUSPENDED, utc_now(), utc_now()
+        events.record("tenant.suspended", subject_id=tenant_id)
+        touch(Generation.ACCESS, tenant_id)
+
+
+def existing_tenant(tenant_id: UUID) -> Tenant:
+    """One tenant.
+
+    Raises:
+        NotFound: there is no such tenant.
+    """
+    found = queries.tenant(tenant_id)
+    if found is None:
+        raise NotFound("There is no such tenant.")
+    return found
+
+
+def _with_defaults(settings: dict[str, Any]) -> dict[str, Any]:
+    defaults = {"resync_interval_hours": current_app.config["RE_SYNC_INTERVAL_HOURS"], **_DEFAULTS}
+    return {name: defaults[name] if value is None else value for name, value in settings.items()}
+
+
+_DEFAULTS = {
+    "public_submissions": False,
+    "self_registration": False,
+    "loan_days": 14,
+    "max_renewals": 2,
+    "max_loans_per_reader": 20,
+}
+
+
+def _flush_unique() -> None:
+    with transaction() as session:
+        try:
+            session.flush()
+        except IntegrityError as error:
+            match violated_constraint(error):
+                case "uq_tenants_slug":
+                    raise SlugTaken("Another tenant has this slug; choose another one.") from error
+                case "uq_tenants_official_identifier":
+                    raise IdentifierTaken("Another tenant of this country has this official identifier.") from error
+                case _:
+                    raise Invalid("Some values are not acceptable.") from error
