@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
+import orjson
 from flask import Flask
 from psycopg2 import InterfaceError as DriverInterfaceError
 from psycopg2 import OperationalError as DriverOperationalError
@@ -61,7 +62,13 @@ def init_app(app: Flask, settings: Settings) -> None:
     # A connection that died with its server is replaced before a transaction begins on it.
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {**options, "pool_pre_ping": True}
     app.config["SQLALCHEMY_BINDS"] = {
-        READS: {"url": settings.database_url, **options, "isolation_level": "AUTOCOMMIT"}
+        READS: {
+            "url": settings.database_url,
+            **options,
+            "isolation_level": "AUTOCOMMIT",
+            # JSON columns come as ready-made text, which goes into an answer as it is.
+            "json_deserializer": orjson.Fragment,
+        }
     }
     db.init_app(app)
 

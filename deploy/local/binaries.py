@@ -59,7 +59,7 @@ def find_postgres(*, major: int | None, account: Account) -> PostgresBinaries:
             continue
         if found[0] == major or (major is None and found[0] >= OLDEST_POSTGRES):
             return PostgresBinaries(folder=_reachable(folder, account=account), major=found[0])
-    wanted = f"PostgreSQL {major}, which made the existing data," if major else f"PostgreSQL {OLDEST_POSTGRES} or newer"
+    wanted = f"PostgreSQL {major} (the existing data need it)" if major else f"PostgreSQL {OLDEST_POSTGRES} or newer"
     raise LocalStackError(f"Found no {wanted}: set DATABASE_URL, or install it with `{_install_command('postgres')}`.")
 
 

@@ -49,6 +49,11 @@ class Engines:
         """Whether these servers are ours to stop and start."""
         return self.postgres is not None and self.redis is not None
 
+    @property
+    def data_folder(self) -> Path | None:
+        """The folder that holds PostgreSQL's data, if it is ours: not the wanted one where that cannot be reached."""
+        return self.postgres.data.parent if self.postgres else None
+
     def environment(self) -> dict[str, str]:
         """Return the settings that make the application use these engines."""
         return {

@@ -50,7 +50,7 @@ def data_folder(wanted: Path, *, account: Account) -> Path:
     """Return the folder that really holds the data for `wanted`: itself, or its stand-in where servers can reach it.
 
     Root's home is usually closed to the account PostgreSQL runs as. Then the data lies below `shared_folder()` under
-    a name made from the wanted path, and `wanted/elsewhere` links to it.
+    a name made from the wanted path, and the link `wanted/elsewhere` shows people where.
     """
     wanted.mkdir(parents=True, exist_ok=True)
     wanted = wanted.resolve()
@@ -70,7 +70,7 @@ def shared_folder(*, account: Account) -> Path:
     Raises:
         LocalStackError: there is no such place.
     """
-    for parent in (Path("/var/lib"), Path("/var/tmp"), Path(tempfile.gettempdir())):  # noqa: S108 -- ownership is checked
+    for parent in (Path("/var/lib"), Path("/var/tmp"), Path(tempfile.gettempdir())):  # noqa: S108 - ownership is checked
         folder = parent / NAME
         if can_reach(parent, account=account) and _is_ours(folder):
             return folder

@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.local.binaries import PostgresBinaries, find_postgres
-from deploy.local.processes import Account, LocalStackError, last_lines, own, spawn, stop, stop_orphan
+from deploy.local.processes import (
+    Account,
+    LocalStackError,
+    last_lines,
+    own,
+    spawn,
+    stop,
+    stop_orphan,
+    wait_until_unused,
+)
 
 DATABASE = "library"
 SUPERUSER = "postgres"
@@ -50,7 +59,7 @@ class PostgresServer:
             LocalStackError: no binaries, or the server does not come up; carries the end of its log.
         """
         binaries = find_postgres(major=_major_of(self.data), account=self.account)
-        stop_orphan(self.data / "postmaster.pid", program="postgres", by=signal.SIGINT)
+        self.clear_orphans()
         if not self.data.exists():
             self._create(binaries)
         self._launch(binaries)
@@ -61,6 +70,23 @@ class PostgresServer:
         if self._process is not None:
             stop(self._process, by=signal.SIGINT, timeout_seconds=30)
             self._process = None
+
+    def clear_orphans(self) -> None:
+        """End what an earlier supervisor or a killed server left of this cluster, and remove its lock files.
+
+        The server would do so itself, were the number in its lock file not alive: a zombie's is, and another program
+        may have got it since.
+
+        Raises:
+            LocalStackError: something does not end.
+        """
+        if self._process is not None:
+            self._process.poll()
+        stop_orphan(self.data / "postmaster.pid", program="postgres", by=signal.SIGINT)
+        # Sessions outlive a killed server by a moment, and two servers over the same files would ruin them.
+        wait_until_unused(self.data, timeout_seconds=30)
+        for file in self.sockets.glob(".s.PGSQL.*"):
+            file.unlink()
 
     @property
     def process(self) -> subprocess.Popen[bytes] | None:
@@ -118,7 +144,7 @@ class PostgresServer:
 
     def _tuning(self) -> dict[str, str]:
         tuning = {} if self.durable else dict(CARELESS)
-        memory = Path("/dev/shm")  # noqa: S108 -- only its size is read
+        memory = Path("/dev/shm")  # noqa: S108 - only its size is read
         if memory.exists():
             space = os.statvfs(memory)
             if space.f_blocks * space.f_frsize < SMALL_SHARED_MEMORY_BYTES:
@@ -140,7 +166,7 @@ class PostgresServer:
         except OSError:
             return False
         mine = self._process is not None and lines[:1] == [str(self._process.pid)]
-        return mine and len(lines) >= 8 and lines[7].strip() == "ready"  # noqa: PLR2004 -- see above
+        return mine and len(lines) >= 8 and lines[7].strip() == "ready"  # noqa: PLR2004 - see above
 
 
 def _major_of(data: Path) -> int | None:
@@ -153,7 +179,7 @@ def _major_of(data: Path) -> int | None:
 
 def _locale(major: int) -> list[str]:
     """Return initdb's options for a locale that folds case everywhere and exists everywhere."""
-    if major >= 17:  # noqa: PLR2004 -- the first with the builtin provider
+    if major >= 17:  # noqa: PLR2004 - the first with the builtin provider
         return ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-locale"]
     return ["--locale=C.UTF-8"]
 

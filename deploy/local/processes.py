@@ -103,7 +103,7 @@ def spawn(
         cwd=folder,
         env=dict(environment),
         start_new_session=True,
-        preexec_fn=die_with_parent(death_signal),  # noqa: PLW1509 -- the only place from which prctl reaches the child
+        preexec_fn=die_with_parent(death_signal),  # noqa: PLW1509 - the only place from which prctl reaches the child
         user=account.uid,
         group=account.gid,
         extra_groups=account.extra_groups,
@@ -156,6 +156,28 @@ def stop_orphan(pid_file: Path, *, program: str, by: signal.Signals, timeout_sec
             os.kill(pid, by)
         time.sleep(0.1)
     pid_file.unlink(missing_ok=True)
+
+
+def wait_until_unused(folder: Path, *, timeout_seconds: float) -> None:
+    """Wait until no process works in `folder`. Only Linux can tell; elsewhere this returns at once.
+
+    Raises:
+        LocalStackError: one still does.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while users := _working_in(folder):
+        if time.monotonic() > deadline:
+            raise LocalStackError(f"Processes {users} still use {folder}: end them and start again.")
+        time.sleep(0.05)
+
+
+def _working_in(folder: Path) -> list[int]:
+    found = []
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        with contextlib.suppress(OSError):
+            if link.readlink() == folder:
+                found.append(int(link.parent.name))
+    return found
 
 
 def _pid_in(pid_file: Path) -> int | None:

@@ -64,6 +64,8 @@ def run(folder: Path, *, environment: Mapping[str, str], port: int, plan: Plan, 
         _check_port(port)
         _say("Starting PostgreSQL and Redis …")
         running = stack.enter_context(engines.start(folder, durable=True, given=environment))
+        if running.data_folder not in {None, folder.resolve()}:
+            _say(f"PostgreSQL's account cannot reach {folder}, so the data lie in {running.data_folder}.")
         surroundings = {**environment, **running.environment(), "PYTHONUNBUFFERED": "1"}
         supervisor = Supervisor(watch=watch, folder=PROJECT, logs=logs, environment=surroundings)
         _say("Bringing the database up to date …")
@@ -121,7 +123,7 @@ def port_in(environment: Mapping[str, str]) -> int:
         LocalStackError: PORT is no port.
     """
     text = environment.get("PORT") or str(DEFAULT_PORT)
-    if not text.isdecimal() or not 0 < int(text) < 65536:  # noqa: PLR2004 -- the range of TCP ports
+    if not text.isdecimal() or not 0 < int(text) < 65536:  # noqa: PLR2004 - the range of TCP ports
         raise LocalStackError(f"PORT must be a number from 1 to 65535; it is {text!r}.")
     return int(text)
 

@@ -1,6 +1,6 @@
 """A service without the service: runs the real supervisor over small commands that behave as servers do.
 
-`python -m tests.local_stack.stand_in stack FOLDER PORT` starts the stack; the other words are its parts.
+`python -m tests.local_stack.stand_in stack FOLDER PORT MIGRATE` starts the stack; the other words are its parts.
 """
 
 import http.server
@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
     """Run the part that the first word names."""
     part, *rest = arguments
     if part == "stack":
-        return stack(Path(rest[0]), port=int(rest[1]), migrate=rest[2] if len(rest) > 2 else "migrate")  # noqa: PLR2004 -- a third word is optional
+        return stack(Path(rest[0]), port=int(rest[1]), migrate=rest[2])
     if part == "web":
         return web(int(rest[0]))
     if part == "worker":
@@ -77,7 +77,7 @@ def free_port() -> int:
 
 
 class _Ready(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:  # noqa: N802 -- the name is http.server's
+    def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
 
