@@ -65,6 +65,6 @@ db = SQLAlchemy(model_class=Model, session_options={"expire_on_commit": False})
 migrate = Migrate()
 api = Api()
 redis = RedisExtension()
-# Storage and strategy come with the app's settings; `core/limits.py` registers the strategy and asks it.
+# Storage and strategy come with the app's settings; `core/limits.py` says how its limits are asked.
 limiter = Limiter(key_func=get_remote_address)
 celery: Celery = Celery("library", task_cls=Task)

@@ -10,7 +10,9 @@ clock, so a lost Redis never brings an old number back.
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +21,8 @@ from limits import RateLimitItemPerSecond
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 from redis import Redis
-from redis.commands.core import Script
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, RedisError
 
 log = logging.getLogger(__name__)
 
@@ -115,12 +117,49 @@ class RedisAway(Exception):
     """Redis did not answer; the caller decides what that means."""
 
 
+class _Script:
+    """The script over one connection a thread.
+
+    The client's own way from a pool costs as much again as the script itself; so each thread keeps a connection of
+    redis-py's, with its time-outs, and opens a new one when that breaks.
+    """
+
+    def __init__(self, client: Redis) -> None:
+        self._pool = client.connection_pool
+        self._sha = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+        self._thread = threading.local()
+
+    def __call__(self, keys: Sequence[str], arguments: Sequence[str | int]) -> list[bytes | int]:
+        command = ("EVALSHA", self._sha, len(keys), *keys, *arguments)
+        try:
+            return self._send(command)
+        except NoScriptError:
+            return self._send(("EVAL", _SCRIPT, *command[2:]))
+        except RedisConnectionError:
+            # The server may have been restarted since; one new connection tells.
+            return self._send(command)
+
+    def _send(self, command: tuple[str | int, ...]) -> list[bytes | int]:
+        connection = getattr(self._thread, "connection", None)
+        if connection is None:
+            connection = self._thread.connection = self._pool.make_connection()
+        try:
+            connection.send_command(*command)
+            answer: list[bytes | int] = connection.read_response()
+        except NoScriptError:
+            raise
+        except (RedisError, OSError):
+            connection.disconnect()
+            raise
+        return answer
+
+
 class Gate:
     """Asks the script; remembers for a moment that Redis is away, so that requests do not queue up behind it."""
 
     def __init__(self, client: Redis, *, processes: int) -> None:
         """`processes` share each limit when every one of them has to count alone."""
-        self._script: Script = client.register_script(_SCRIPT)
+        self._script = _Script(client)
         self._away_until = 0.0
         self._processes = processes
         self._alone = MovingWindowRateLimiter(MemoryStorage())
@@ -145,7 +184,7 @@ class Gate:
         for window in windows:
             arguments += (window.limit, window.window_seconds * 1_000_000, window.cost)
         try:
-            answer = self._script(keys=keys, args=arguments)
+            answer = self._script(keys, arguments)
         except (RedisError, OSError) as error:
             self._away_until = time.monotonic() + RETRY_SECONDS
             log.warning("redis.away", extra={"error": type(error).__name__})

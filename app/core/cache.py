@@ -80,8 +80,8 @@ def touch(generation: Generation, tenant_id: UUID | None = None) -> None:
 
 
 def answer_key(tenant_id: UUID, path_and_query: str) -> str:
-    """Where the answer to a GET is kept; the address itself may be long, so its hash stands for it."""
-    return f"answer:{{{tenant_id}}}:{_digest(path_and_query.encode())}"
+    """Where the answer to a GET is kept."""
+    return f"answer:{{{tenant_id}}}:{address_digest(path_and_query)}"
 
 
 def keep_answer(key: str, *, generation: str, body: bytes, seconds: int) -> None:
@@ -126,7 +126,12 @@ def etag_of(body: bytes) -> str:
 
 def generation_etag(generation: str, path_and_query: str) -> str:
     """The strong ETag of an answer that is the same until its generation moves."""
-    return f'"{generation}.{_digest(path_and_query.encode())}"'
+    return f'"{generation}.{address_digest(path_and_query)}"'
+
+
+def address_digest(path_and_query: str) -> str:
+    """What stands for an address in keys and ETags; the address itself may be long."""
+    return _digest(path_and_query.encode())
 
 
 def _digest(content: bytes) -> str:

@@ -7,12 +7,14 @@ With Redis away, reads are counted in each process's memory; limits that guard s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-from flask import Flask, Response, current_app, g
+from flask import Flask, current_app, g
 from limits import RateLimitItem
 from limits.storage import RedisStorage, Storage
 from limits.strategies import STRATEGIES, RateLimiter
@@ -50,8 +52,10 @@ class RateLimited(DomainError):
     status = HTTPStatus.TOO_MANY_REQUESTS
     code = "rate_limited"
 
-    def __init__(self, state: WindowState) -> None:
+    def __init__(self, admission: Admission) -> None:
         """Name the policy that refuses and the pause it asks for."""
+        state = admission.refused or admission.states[0]
+        self.states = admission.states
         window, wait = state.window, seconds(state.wait_us)
         super().__init__(
             f"The limit '{window.policy}' of {window.limit} in {window.window_seconds} s is used up; "
@@ -106,11 +110,13 @@ def init_app(app: Flask, settings: Settings) -> None:
         RATELIMIT_STORAGE_OPTIONS={"socket_connect_timeout": 0.25, "socket_timeout": 0.25},
     )
     limiter.init_app(app)
-    strategy = limiter.limiter
-    if isinstance(strategy, SlidingWindow):
-        strategy.gate = Gate(app.extensions["redis"], processes=settings.web_processes)
-        app.extensions["gate"] = strategy.gate
-    app.extensions["rates"] = {
+    # Its own checks around each request go: the pipeline asks the strategy, once for all limits of the request.
+    for hooks in (app.before_request_funcs, app.after_request_funcs, app.teardown_request_funcs):
+        hooks[None] = [hook for hook in hooks[None] if getattr(hook, "__self__", None) is not limiter]
+    gate = Gate(app.extensions["redis"], processes=settings.web_processes)
+    if isinstance(limiter.limiter, SlidingWindow):
+        limiter.limiter.gate = gate
+    rates = {
         Limit.API: settings.api_rate,
         Limit.INGESTION: settings.ingestion_rate,
         Limit.AUTH: settings.auth_rate,
@@ -118,6 +124,50 @@ def init_app(app: Flask, settings: Settings) -> None:
         Limit.INVENTORY_WRITE: settings.inventory_write_rate,
         Limit.INVENTORY_READ: settings.inventory_read_rate,
     }
+    app.extensions["limits"] = Limits(gate=gate, rates=rates)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The configured rates, and the gate that counts against them."""
+
+    gate: Gate
+    rates: Mapping[Limit, Rate]
+
+    def window(self, limit: Limit, counted_by: str, *, size: int | None = None, cost: int = 1) -> Window:
+        """A limit for one counter; `size` is the tenant's own number where it has one."""
+        rate = self.rates[limit]
+        return Window(
+            policy=limit.value,
+            key=f"limit:{STRATEGY}:{limit.value}:{counted_by}",
+            limit=size or rate.limit,
+            window_seconds=rate.window_seconds,
+            cost=cost,
+            closed_without_redis=limit in CLOSED_WITHOUT_REDIS,
+        )
+
+    def admit(self, windows: Sequence[Window], **cache: Any) -> Admission:
+        """Count the request against `windows` and fetch what the cache has, all at once.
+
+        Raises:
+            RateLimited: one of the windows is full; nothing was counted.
+            LimitUnavailable: Redis is away and one of the windows must not be guessed.
+        """
+        try:
+            admission = self.gate.ask(windows, **cache)
+        except RedisAway as error:
+            if any(each.closed_without_redis for each in windows):
+                raise LimitUnavailable("This is closed while its limit can't be checked; try again shortly.") from error
+            admission = self.gate.count_alone(windows)
+        if admission.refused:
+            raise RateLimited(admission)
+        return admission
+
+
+def limits() -> Limits:
+    """The limits of the current app."""
+    found: Limits = current_app.extensions["limits"]
+    return found
 
 
 def limited(*limits: Limit) -> Callable[[_View], _View]:
@@ -130,57 +180,14 @@ def limited(*limits: Limit) -> Callable[[_View], _View]:
     return mark
 
 
-def rates() -> dict[Limit, Rate]:
-    """The configured rate of each limit, before a tenant's own."""
-    configured: dict[Limit, Rate] = current_app.extensions["rates"]
-    return configured
-
-
-def window(limit: Limit, counted_by: str, *, size: int | None = None, cost: int = 1) -> Window:
-    """A limit for one counter; `size` is the tenant's own number where it has one."""
-    rate = rates()[limit]
-    return Window(
-        policy=limit.value,
-        key=f"limit:{STRATEGY}:{limit.value}:{counted_by}",
-        limit=size or rate.limit,
-        window_seconds=rate.window_seconds,
-        cost=cost,
-        closed_without_redis=limit in CLOSED_WITHOUT_REDIS,
-    )
-
-
-def gate() -> Gate:
-    """The gate of the current app."""
-    found: Gate = current_app.extensions["gate"]
-    return found
-
-
-def admit(windows: Sequence[Window], **cache: Any) -> Admission:
-    """Count the request against `windows` and fetch what the cache has, all at once.
-
-    Raises:
-        RateLimited: one of the windows is full; nothing was counted.
-        LimitUnavailable: Redis is away and one of the windows must not be guessed.
-    """
-    try:
-        admission = gate().ask(windows, **cache)
-    except RedisAway as error:
-        if any(each.closed_without_redis for each in windows):
-            raise LimitUnavailable("Sign-in is closed while its limits can't be checked; try again shortly.") from error
-        admission = gate().count_alone(windows)
-    g.limit_states = (*g.get("limit_states", ()), *admission.states)
-    if admission.refused:
-        raise RateLimited(admission.refused)
-    return admission
-
-
 def charge(limit: Limit, counted_by: str, *, size: int | None = None, cost: int) -> None:
     """Count a hit whose cost only the body tells.
 
     Raises:
         RateLimited: it does not fit; nothing was counted.
     """
-    admit([window(limit, counted_by, size=size, cost=cost)])
+    admission = limits().admit([limits().window(limit, counted_by, size=size, cost=cost)])
+    g.limit_states = (*g.get("limit_states", ()), *admission.states)
 
 
 def seconds(wait_us: int) -> int:
@@ -188,17 +195,17 @@ def seconds(wait_us: int) -> int:
     return max(1, -(-wait_us // WHOLE_SECOND_US))
 
 
-def describe(response: Response, now_seconds: int) -> None:
-    """Write the limit headers: every policy, and the state of the tightest one (draft-ietf-httpapi-ratelimit-headers)."""
-    states: tuple[WindowState, ...] = g.get("limit_states", ())
+def describe(states: Sequence[WindowState]) -> list[tuple[str, str]]:
+    """The limit headers: every policy, and the state of the tightest one (draft-ietf-httpapi-ratelimit-headers)."""
     if not states:
-        return
+        return []
     tightest = min(states, key=lambda state: state.remaining / state.window.limit)
-    wait, headers = seconds(tightest.wait_us), response.headers
-    headers["RateLimit-Policy"] = ", ".join(
-        f'"{state.window.policy}";q={state.window.limit};w={state.window.window_seconds}' for state in states
-    )
-    headers["RateLimit"] = f'"{tightest.window.policy}";r={tightest.remaining};t={wait}'
-    headers["X-RateLimit-Limit"] = str(tightest.window.limit)
-    headers["X-RateLimit-Remaining"] = str(tightest.remaining)
-    headers["X-RateLimit-Reset"] = str(now_seconds + wait)
+    wait = seconds(tightest.wait_us)
+    policies = [f'"{each.window.policy}";q={each.window.limit};w={each.window.window_seconds}' for each in states]
+    return [
+        ("RateLimit-Policy", ", ".join(policies)),
+        ("RateLimit", f'"{tightest.window.policy}";r={tightest.remaining};t={wait}'),
+        ("X-RateLimit-Limit", str(tightest.window.limit)),
+        ("X-RateLimit-Remaining", str(tightest.remaining)),
+        ("X-RateLimit-Reset", str(int(time.time()) + wait)),
+    ]

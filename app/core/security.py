@@ -15,6 +15,8 @@ from uuid import UUID
 
 from flask import g
 
+from app.core.clock import utc_now
+
 _View = TypeVar("_View", bound=Callable[..., Any])
 
 
@@ -85,6 +87,11 @@ class Actor:
     def principal(self) -> str:
         """What limits and idempotency keys are counted by."""
         return f"{self.kind}:{self.id}"
+
+    @property
+    def has_expired(self) -> bool:
+        """True once the credential's time is over, however long ago it was checked."""
+        return self.expires_at is not None and self.expires_at <= utc_now()
 
     def may(self, permission: Permission) -> bool:
         """True when the role, and the scopes if there are any, allow it."""

@@ -7,13 +7,12 @@ from typing import Any
 
 from flask import Response, g, url_for
 
+from app.core.admission import RedisAway
 from app.core.blueprint import Blueprint
 from app.core.cache import if_match
 from app.core.clock import utc_now
 from app.core.idempotency import idempotent
-from app.core.limits import TENANT_LIMITS, Limit, gate, rates, window
-from app.core.admission import RedisAway
-from app.core.limits import LimitUnavailable
+from app.core.limits import TENANT_LIMITS, Limit, LimitUnavailable, limits
 from app.core.schemas import json_response
 from app.core.security import Permission, current_actor, requires
 from app.core.tenancy import current_tenant_id
@@ -98,17 +97,17 @@ def show_rate_limits() -> Response:
     """
     sizes = {Limit.API: g.tenant.api_requests_per_minute, Limit.INGESTION: g.tenant.ingestion_jobs_per_hour}
     windows = [
-        window(
+        limits().window(
             limit,
             str(g.tenant.id) if limit in TENANT_LIMITS else current_actor().principal,
             size=sizes.get(limit),
             cost=0,
         )
-        for limit in rates()
+        for limit in limits().rates
         if limit is not Limit.AUTH
     ]
     try:
-        states = gate().ask(windows).states
+        states = limits().gate.ask(windows).states
     except RedisAway as error:
         raise LimitUnavailable("The limits can't be read at the moment; try again shortly.") from error
     now = utc_now()

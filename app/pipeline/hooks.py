@@ -1,0 +1,161 @@
+"""Flask's side of the pipeline: before the view, after it, and when all is over."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import Any
+
+from flask import Flask, Response, current_app, g, request
+from werkzeug.exceptions import NotFound as NoRoute
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.utils import redirect
+
+from app.core.cache import answer_key, generation_etag, keep_answer, make_conditional, not_modified
+from app.core.errors import DomainError, NotFound
+from app.core.limits import RateLimited
+from app.core.logging import fresh_log_context, log_context, set_log_context
+from app.core.tenancy import tenant
+from app.pipeline.passage import Guard, Passage, log_request, request_id_of
+from app.settings import Settings
+
+# Where the fast lane leaves what it has decided already, so that nothing is counted twice.
+PASSAGE, REFUSAL = "library.passage", "library.refusal"
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Register the steps in their order."""
+    app.before_request(_begin)
+    if settings.force_https:
+        app.before_request(_insist_on_https)
+    app.before_request(_admit)
+    app.after_request(_finish)
+    app.teardown_request(_end)
+
+
+def _guard() -> Guard:
+    guard: Guard = current_app.extensions["guard"]
+    return guard
+
+
+def _begin() -> None:
+    g.request_id = request_id_of(request.environ)
+    g.started = time.perf_counter()
+    g.around = ExitStack()
+    g.around.enter_context(fresh_log_context(request_id=g.request_id))
+    if (request.content_length or 0) > current_app.config["MAX_CONTENT_LENGTH"]:
+        raise RequestEntityTooLarge(f"A body has at most {current_app.config['MAX_CONTENT_LENGTH']} bytes.")
+    if "\0" in request.path:
+        raise NoRoute
+
+
+def _insist_on_https() -> Any:
+    if request.is_secure or request.path.startswith("/health"):
+        return None
+    return redirect(request.url.replace("http://", "https://", 1), code=308)
+
+
+def _admit() -> Response | None:
+    if request.routing_exception is not None or request.endpoint is None or request.method == "OPTIONS":
+        return None  # Flask answers 404, 405 and OPTIONS itself
+    view = current_app.view_functions[request.endpoint]
+    access = getattr(view, "access", None)
+    if access is None:
+        raise NotFound("There is nothing at this address.")
+    slug = (request.view_args or {}).pop("slug", None)
+    if access.is_public and slug is None:
+        return None
+    passage: Passage = request.environ.get(PASSAGE) or Passage(_guard(), view, slug, request.environ)
+    refusal: DomainError | None = request.environ.get(REFUSAL)
+    try:
+        if refusal is not None:
+            raise refusal
+        if not passage.is_settled:
+            passage.admit()
+    except RateLimited as full:
+        g.limit_states = full.states
+        raise
+    finally:
+        # Whose refusal it is, is logged as well.
+        _enter(passage)
+    g.limit_states = passage.admission.states if passage.admission else ()
+    return _from_cache(passage) if passage.cached else None
+
+
+def _enter(passage: Passage) -> None:
+    g.actor, g.tenant = passage.actor, passage.tenant
+    if passage.actor:
+        set_log_context(principal=passage.actor.principal)
+    if passage.tenant_id is not None:
+        set_log_context(tenant_id=str(passage.tenant_id))
+        g.around.enter_context(tenant(passage.tenant_id))
+
+
+def _from_cache(passage: Passage) -> Response | None:
+    admission = passage.admission
+    if admission is None or not admission.generations:
+        return None  # Redis is away
+    generation = admission.generations[-1]
+    etag = generation_etag(generation, passage.address)
+    if etag.strip('"') in request.if_none_match:
+        return not_modified(etag)
+    if admission.cached_body is not None:
+        return Response(admission.cached_body, content_type="application/json", headers={"ETag": etag})
+    g.keep = passage
+    return None
+
+
+def _finish(response: Response) -> Response:
+    response = _keep(response, g.keep) if "keep" in g else make_conditional(response)
+    headers = response.headers
+    actor = g.get("actor")
+    headers.extend(_guard().headers(g.request_id, g.get("limit_states", ()), is_private=actor is not None))
+    if actor is None and response.status_code >= 400:  # noqa: PLR2004
+        headers["Cache-Control"] = "no-store"
+    _allow_origin(response)
+    ids = {"code": g.error_code} if "error_code" in g else {}
+    log_request(
+        method=request.method,
+        route=request.url_rule.rule if request.url_rule else "(none)",
+        status=response.status_code,
+        seconds=time.perf_counter() - g.started,
+        **log_context(),
+        **ids,
+    )
+    return response
+
+
+def _keep(response: Response, passage: Passage) -> Response:
+    if response.status_code != 200 or passage.cached is None or passage.admission is None:  # noqa: PLR2004
+        return response
+    generation, address = passage.admission.generations[-1], passage.address
+    keep_answer(
+        answer_key(g.tenant.id, address),
+        generation=generation,
+        body=response.get_data(),
+        seconds=passage.cached.seconds,
+    )
+    response.headers["ETag"] = generation_etag(generation, address)
+    return response
+
+
+def _allow_origin(response: Response) -> None:
+    origin = request.headers.get("Origin")
+    if not origin or origin not in current_app.config["CORS_ORIGINS"]:
+        return
+    headers = response.headers
+    headers["Access-Control-Allow-Origin"] = origin
+    headers["Access-Control-Expose-Headers"] = "ETag, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-ID"
+    headers.add("Vary", "Origin")
+    if request.method == "OPTIONS":
+        headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, PATCH, DELETE"
+        headers["Access-Control-Allow-Headers"] = (
+            "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-API-Key, X-Request-ID"
+        )
+        headers["Access-Control-Max-Age"] = "600"
+
+
+def _end(_: BaseException | None) -> None:
+    around: ExitStack | None = g.pop("around", None)
+    if around is not None:
+        around.close()
