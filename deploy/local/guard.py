@@ -24,7 +24,8 @@ def main(arguments: list[str]) -> int:
     """Run the command to its end and return its exit status, 128 + n if signal n killed it."""
     grace_seconds, command = float(arguments[0]), arguments[1:]
     watch = Watch(minds_parent=True)
-    process = subprocess.Popen(command, process_group=0, preexec_fn=die_with_parent(signal.SIGTERM))
+    binding = die_with_parent(signal.SIGTERM)
+    process = subprocess.Popen(command, process_group=0, preexec_fn=binding)  # noqa: PLW1509 - there are no threads here
     deadline: float | None = None
     while process.poll() is None:
         if deadline is None and (watch.received or watch.has_lost_parent):

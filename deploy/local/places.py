@@ -28,7 +28,7 @@ def socket_path(data_folder: Path, *, account: Account) -> Path:
     """Name the folder `socket_folder` makes."""
     base = Path(tempfile.gettempdir()).resolve()
     if len(os.fsencode(base)) + 30 > SOCKET_FOLDER_BYTES or not can_reach(base, account=account):
-        base = Path("/tmp").resolve()
+        base = Path("/tmp").resolve()  # noqa: S108 - ownership is checked
     return base / f"{NAME}-{fingerprint(data_folder)}"
 
 

@@ -80,8 +80,7 @@ class PostgresServer:
         Raises:
             LocalStackError: something does not end.
         """
-        if self._process is not None:
-            self._process.poll()
+        self.stop()
         stop_orphan(self.data / "postmaster.pid", program="postgres", by=signal.SIGINT)
         # Sessions outlive a killed server by a moment, and two servers over the same files would ruin them.
         wait_until_unused(self.data, timeout_seconds=30)

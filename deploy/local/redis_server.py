@@ -46,6 +46,7 @@ class RedisServer:
         """
         program = find_redis(account=self.account)
         pid_file = self.data / "redis.pid"
+        self.stop()
         stop_orphan(pid_file, program=program.name, by=signal.SIGTERM)
         self.data.mkdir(mode=0o700, exist_ok=True)
         own(self.data, account=self.account)

@@ -21,7 +21,7 @@ LOOK_SECONDS = 1.0
 GUARD_SECONDS = 5.0
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: somebody asked for the end
+class Stopped(Exception):
     """A signal, or the end of the parent, asks for the end of the stack."""
 
 

@@ -29,9 +29,9 @@ def main(arguments: list[str]) -> int:
     if part == "worker":
         return worker()
     if part == "demo":
-        print("demo key: lib_stand_in")
+        sys.stdout.write("demo key: lib_stand_in\n")
     if part == "broken-migrate":
-        print("the moon is in the wrong phase", file=sys.stderr)
+        sys.stderr.write("the moon is in the wrong phase\n")
         return 3
     return 0
 
@@ -46,7 +46,7 @@ def stack(folder: Path, *, port: int, migrate: str) -> int:
     except Stopped:
         return 0
     except LocalStackError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return 1
     return 0
 

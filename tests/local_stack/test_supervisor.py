@@ -103,7 +103,7 @@ def test_a_signal_stops_everything(start: Starter, number: signal.Signals) -> No
     assert stack.process.wait(timeout=20) == 0
     assert alive(processes) == []
     # Supervisor; PostgreSQL with its helpers; Redis; two guards with a program of two processes each.
-    assert len(processes) > 10  # noqa: PLR2004 - counted in the line above
+    assert len(processes) > 10
 
 
 def test_killing_the_supervisor_leaves_no_process(start: Starter) -> None:

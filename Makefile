@@ -1,0 +1,66 @@
+# `make` lists the targets. Everything runs from .venv, which is built from requirements-dev.txt when that changes.
+
+.DEFAULT_GOAL := help
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+SHELL := /bin/sh
+
+IN := .venv/bin/python
+BUILT := .venv/installed
+# Commands that only look at the code still read the settings; these addresses are never connected to.
+NOWHERE := DATABASE_URL=postgresql://nowhere/library REDIS_URL=redis://nowhere
+
+.PHONY: help run test lint types format bench openapi postman lock clean reset
+
+help: ## lists the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do printf '%-16s%s\n' "$$target" "$$text"; done
+
+# The first interpreter that runs and is new enough. `PYTHON=…` chooses another.
+$(BUILT): requirements-dev.txt
+	@for each in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
+		if $$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+			exec $$each -m deploy.local.environment; \
+		fi; \
+	done; \
+	echo "make: needs Python 3.11 or newer as python3 (or PYTHON=/path/to/python3.11 make …)" >&2; exit 1
+
+run: $(BUILT) ## starts everything and loads the demo library; Ctrl-C stops it
+	@$(IN) -m deploy.local --until-parent-ends
+
+test: $(BUILT) ## runs all tests on a real PostgreSQL and Redis; ARGS="tests/core -k name" chooses
+	@$(IN) -m pytest $(ARGS)
+
+lint: $(BUILT) types ## checks style, formatting, types and the import rule
+	@$(IN) -m ruff check .
+	@$(IN) -m ruff format --check .
+	@$(IN) -c 'from importlinter.cli import lint_imports_command as check; check()'
+
+types: $(BUILT) ## checks types (mypy, strict)
+	@$(IN) -m mypy
+
+format: $(BUILT) ## formats the code and mends what can be mended
+	@$(IN) -m ruff format .
+	@$(IN) -m ruff check --fix .
+
+bench: $(BUILT) ## measures speed and memory; needs wrk
+	@$(IN) -m bench $(ARGS)
+
+openapi: $(BUILT) ## writes the OpenAPI document from the code
+	@$(NOWHERE) $(IN) -m flask --app wsgi openapi write
+
+postman: $(BUILT) ## writes the Postman collection from the code
+	@$(NOWHERE) $(IN) -m flask --app wsgi postman write
+
+lock: ## writes requirements.txt and requirements-dev.txt from pyproject.toml; needs uv
+	@command -v uv >/dev/null || { echo "make lock: needs uv (pip install uv)" >&2; exit 1; }
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		pyproject.toml -o requirements.txt
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--group local --group dev pyproject.toml -o requirements-dev.txt
+
+clean: ## removes what was built and cached; the data stay
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+reset: $(BUILT) ## removes the data of `make run`
+	@$(IN) -m deploy.local.reset
