@@ -1,0 +1,286 @@
+"""The tables of the catalogue."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKeyConstraint,
+    Index,
+    Text,
+    UniqueConstraint,
+    func,
+    literal_column,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.core.clock import new_id
+from app.core.tenancy import TenantScoped
+from app.extensions import db
+
+# Compared by code point: folded text needs no language's rules, and every server then sorts alike.
+FOLDED_TEXT: Final = Text(collation="C")
+# Where books of unknown year stand in an order by year: before all others.
+UNKNOWN_YEAR: Final = -9999
+
+
+class UpstreamStatus(StrEnum):
+    """What became of the work at Open Library: `live` ⇄ `deleted`."""
+
+    LIVE = "live"
+    DELETED = "deleted"
+
+
+class BookSource(StrEnum):
+    """Where a book came from."""
+
+    OPEN_LIBRARY = "open_library"
+    MANUAL = "manual"
+    IMPORT = "import"
+
+
+class VersionOrigin(StrEnum):
+    """What brought a version about."""
+
+    OPEN_LIBRARY = "open_library"
+    MANUAL = "manual"
+    REDIRECT = "redirect"
+    RESTORE = "restore"
+    IMPORT = "import"
+
+
+class TermKind(StrEnum):
+    """What lists can be filtered and counted by."""
+
+    AUTHOR = "author"
+    AUTHOR_KEY = "author_key"
+    CONTRIBUTOR = "contributor"
+    SERIES = "series"
+    SUBJECT = "subject"
+    LANGUAGE = "language"
+    ISBN = "isbn"
+    PUBLISHER = "publisher"
+
+
+def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+def _of_book(table: str) -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(
+        ["tenant_id", "book_id"], ["books.tenant_id", "books.id"], name=f"fk_{table}_book", ondelete="CASCADE"
+    )
+
+
+class Book(TenantScoped, db.Model):
+    """A tenant's record of one work.
+
+    The columns from `title` to `series` are what the book says: `source_fields`, what the source last told, overlaid by
+    `overrides`, what a librarian set by hand. `content_hash` is the hash of that, the same as in its newest version.
+    """
+
+    __tablename__ = "books"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    title: Mapped[str]
+    subtitle: Mapped[str | None]
+    authors: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default=text("'[]'"))
+    contributors: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default=text("'[]'"))
+    first_publish_year: Mapped[int | None]
+    description: Mapped[str | None]
+    subjects: Mapped[list[str]] = mapped_column(ARRAY(TEXT), server_default=text("'{}'"))
+    languages: Mapped[list[str]] = mapped_column(ARRAY(TEXT), server_default=text("'{}'"))
+    publishers: Mapped[list[str]] = mapped_column(ARRAY(TEXT), server_default=text("'{}'"))
+    isbns: Mapped[list[str]] = mapped_column(ARRAY(TEXT), server_default=text("'{}'"))
+    page_count: Mapped[int | None]
+    cover_id: Mapped[int | None]
+    series: Mapped[list[str]] = mapped_column(ARRAY(TEXT), server_default=text("'{}'"))
+    open_library_key: Mapped[str | None]
+    upstream_status: Mapped[str | None]
+    source: Mapped[str]
+    labels: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    copies_total: Mapped[int] = mapped_column(server_default=text("0"))
+    copies_available: Mapped[int] = mapped_column(server_default=text("0"))
+    times_borrowed: Mapped[int] = mapped_column(server_default=text("0"))
+    version: Mapped[int] = mapped_column(server_default=text("1"))
+    overrides: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    source_fields: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    content_hash: Mapped[bytes]
+    sort_title: Mapped[str] = mapped_column(FOLDED_TEXT)
+    checked_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name="fk_books_tenant"),
+        UniqueConstraint("tenant_id", "open_library_key", name="uq_books_open_library_key"),
+        CheckConstraint("length(title) BETWEEN 1 AND 1000", name="title"),
+        _one_of("source", BookSource),
+        _one_of("upstream_status", UpstreamStatus),
+        CheckConstraint("open_library_key ~ '^OL[0-9]{1,12}W$'", name="open_library_key"),
+        CheckConstraint("(upstream_status IS NULL) = (open_library_key IS NULL)", name="upstream_has_key"),
+        CheckConstraint("0 <= copies_available AND copies_available <= copies_total", name="copies"),
+        CheckConstraint("times_borrowed >= 0", name="times_borrowed"),
+        CheckConstraint("version >= 1", name="version"),
+        CheckConstraint(f"first_publish_year > {UNKNOWN_YEAR}", name="first_publish_year"),
+        Index("ix_books_created_at", "tenant_id", "created_at", "id"),
+        Index("ix_books_sort_title", "tenant_id", "sort_title", "id"),
+        Index(
+            "ix_books_sort_year", "tenant_id", text(f"coalesce(first_publish_year, {UNKNOWN_YEAR})"), "id"
+        ),
+        Index("ix_books_times_borrowed", "tenant_id", "times_borrowed", "id"),
+    )
+
+
+# The order by year; the number stands in the statement as it does in the index, or the index would not be used.
+SORT_YEAR: Final = func.coalesce(Book.first_publish_year, literal_column(str(UNKNOWN_YEAR), Book.first_publish_year.type))
+
+
+class BookVersion(TenantScoped, db.Model):
+    """What a book said from one moment on; never changed, and deleted only with its book."""
+
+    __tablename__ = "book_versions"
+
+    book_id: Mapped[UUID] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    origin: Mapped[str]
+    changed_fields: Mapped[list[str]] = mapped_column(ARRAY(TEXT))
+    snapshot: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    content_hash: Mapped[bytes]
+    actor_kind: Mapped[str]
+    actor_id: Mapped[UUID | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        _of_book("book_versions"),
+        _one_of("origin", VersionOrigin),
+        CheckConstraint("number >= 1", name="number"),
+    )
+
+
+class Edition(TenantScoped, db.Model):
+    """One ISBN of a book, or an edition that Open Library knows without one.
+
+    An ISBN belongs to the book of the tenant that had it first. An edition of several ISBNs is several rows.
+    """
+
+    __tablename__ = "editions"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    book_id: Mapped[UUID]
+    isbn: Mapped[str | None]
+    open_library_key: Mapped[str | None]
+    title: Mapped[str | None]
+    subtitle: Mapped[str | None]
+    publishers: Mapped[list[str]] = mapped_column(ARRAY(TEXT), server_default=text("'{}'"))
+    publish_date: Mapped[str | None]
+    publish_year: Mapped[int | None]
+    languages: Mapped[list[str]] = mapped_column(ARRAY(TEXT), server_default=text("'{}'"))
+    page_count: Mapped[int | None]
+    physical_format: Mapped[str | None]
+    cover_id: Mapped[int | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        _of_book("editions"),
+        UniqueConstraint("tenant_id", "isbn", name="uq_editions_isbn"),
+        CheckConstraint("isbn ~ '^97[89][0-9]{10}$'", name="isbn"),
+        CheckConstraint("isbn IS NOT NULL OR open_library_key IS NOT NULL", name="has_name"),
+        Index("ix_editions_book", "tenant_id", "book_id", "id"),
+        Index(
+            "uq_editions_key_without_isbn",
+            "tenant_id",
+            "open_library_key",
+            unique=True,
+            postgresql_where=text("isbn IS NULL"),
+        ),
+    )
+
+
+class Author(TenantScoped, db.Model):
+    """Somebody who wrote books of the tenant; those without an Open Library key are told apart by their folded name.
+
+    An author whose last book is gone stays, without rows in `book_authors`.
+    """
+
+    __tablename__ = "authors"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    name: Mapped[str]
+    sort_name: Mapped[str] = mapped_column(FOLDED_TEXT)
+    open_library_key: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name="fk_authors_tenant"),
+        UniqueConstraint("tenant_id", "open_library_key", name="uq_authors_open_library_key"),
+        CheckConstraint("open_library_key ~ '^OL[0-9]{1,12}A$'", name="open_library_key"),
+        Index(
+            "uq_authors_name_without_key",
+            "tenant_id",
+            "sort_name",
+            unique=True,
+            postgresql_where=text("open_library_key IS NULL"),
+        ),
+        Index("ix_authors_sort_name", "tenant_id", "sort_name", "id"),
+    )
+
+
+class BookAuthor(TenantScoped, db.Model):
+    """Who wrote a book; `position` counts from 0 in the order of the title page."""
+
+    __tablename__ = "book_authors"
+
+    book_id: Mapped[UUID] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    author_id: Mapped[UUID]
+
+    __table_args__ = (
+        _of_book("book_authors"),
+        ForeignKeyConstraint(
+            ["tenant_id", "author_id"], ["authors.tenant_id", "authors.id"], name="fk_book_authors_author"
+        ),
+        UniqueConstraint("tenant_id", "author_id", "book_id", name="uq_book_authors_author"),
+    )
+
+
+class BookTerm(TenantScoped, db.Model):
+    """A word that lists are filtered and counted by: `term` as it is compared, `display` as it is shown.
+
+    A table of its own because row-level security keeps PostgreSQL from using an inverted index on the arrays.
+    """
+
+    __tablename__ = "book_terms"
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    term: Mapped[str] = mapped_column(FOLDED_TEXT, primary_key=True)
+    book_id: Mapped[UUID] = mapped_column(primary_key=True)
+    display: Mapped[str]
+
+    __table_args__ = (
+        _of_book("book_terms"),
+        _one_of("kind", TermKind),
+        Index("ix_book_terms_book", "tenant_id", "book_id"),
+    )
+
+
+class BookAlias(TenantScoped, db.Model):
+    """A name a book had before a merge: the id of a book that went up in it, or a former Open Library key."""
+
+    __tablename__ = "book_aliases"
+
+    alias: Mapped[str] = mapped_column(primary_key=True)
+    book_id: Mapped[UUID]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        _of_book("book_aliases"),
+        Index("ix_book_aliases_book", "tenant_id", "book_id"),
+    )
