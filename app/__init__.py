@@ -27,7 +27,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config.update(
         SETTINGS=settings,
-        SECRET_KEY=settings.secret_key,
+        # Under a name of our own: given Flask's, every request would open a cookie session that nothing here uses.
+        SIGNING_KEY=settings.secret_key,
         TESTING=settings.environment is Environment.TEST,
         DATABASE_OWNER_URL=settings.database_owner_url,
         RE_SYNC_INTERVAL_HOURS=settings.re_sync_interval_hours,
@@ -44,9 +45,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     limits.init_app(app, settings)
     queue.init_app(app, settings)
     openapi.init_app(app)
-    extensions.migrate.init_app(
-        app, extensions.db, directory=str(Path(app.root_path).parent / "migrations")
-    )
+    extensions.migrate.init_app(app, extensions.db, directory=str(Path(app.root_path).parent / "migrations"))
     pipeline.init_app(app, settings)
     _add_domains(app)
     schedule.init_app(app)

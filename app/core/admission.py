@@ -1,7 +1,7 @@
 """The one Redis round trip of a request: limits, generations and a cached answer, decided by one script.
 
 Sliding window, exact: each limit keeps the times of its accepted hits in a list, oldest last; what has left the window
-is dropped, and a hit is accepted while fewer than `limit` remain. Refused hits are not counted, and a request is counted
+is dropped, and a hit is accepted while fewer than `limit` remain. Refused hits are not counted, and a request counts
 against all of its limits or none. Redis's own clock is used, so hosts need not agree on the time.
 
 A generation is a number that changes with every write to what it stands for (`core/cache.py`). It is made from the
@@ -16,13 +16,14 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from limits import RateLimitItemPerSecond
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +74,9 @@ for i = limits + 1, limits + generations do
 end
 local cached = KEYS[limits + generations + 1]
 if cached and answer[1] == 0 and last ~= ARGV[3] then
-  local found = redis.call('HMGET', cached, 'generation', 'body')
-  if found[1] == last then answer[#answer + 1] = found[2] end
+  local found = redis.call('GET', cached)
+  local head = #last + 1
+  if found and string.sub(found, 1, head) == last .. ':' then answer[#answer + 1] = string.sub(found, head + 1) end
 end
 return answer
 """
@@ -117,41 +119,36 @@ class RedisAway(Exception):
     """Redis did not answer; the caller decides what that means."""
 
 
-class _Script:
-    """The script over one connection a thread.
+class _Line:
+    """Commands over one connection a thread.
 
-    The client's own way from a pool costs as much again as the script itself; so each thread keeps a connection of
+    The client's own way from a pool costs as much again as the command itself; so each thread keeps a connection of
     redis-py's, with its time-outs, and opens a new one when that breaks.
     """
 
     def __init__(self, client: Redis) -> None:
         self._pool = client.connection_pool
-        self._sha = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
         self._thread = threading.local()
 
-    def __call__(self, keys: Sequence[str], arguments: Sequence[str | int]) -> list[bytes | int]:
-        command = ("EVALSHA", self._sha, len(keys), *keys, *arguments)
+    def send(self, *command: str | int | bytes) -> Any:
+        """The answer to a command; tried once more on a new connection, since the server may have been restarted."""
         try:
             return self._send(command)
-        except NoScriptError:
-            return self._send(("EVAL", _SCRIPT, *command[2:]))
         except RedisConnectionError:
-            # The server may have been restarted since; one new connection tells.
             return self._send(command)
 
-    def _send(self, command: tuple[str | int, ...]) -> list[bytes | int]:
+    def _send(self, command: tuple[str | int | bytes, ...]) -> Any:
         connection = getattr(self._thread, "connection", None)
         if connection is None:
             connection = self._thread.connection = self._pool.make_connection()
         try:
             connection.send_command(*command)
-            answer: list[bytes | int] = connection.read_response()
-        except NoScriptError:
-            raise
+            return connection.read_response()
+        except ResponseError:
+            raise  # an answer: the connection is as it was
         except (RedisError, OSError):
             connection.disconnect()
             raise
-        return answer
 
 
 class Gate:
@@ -159,7 +156,8 @@ class Gate:
 
     def __init__(self, client: Redis, *, processes: int) -> None:
         """`processes` share each limit when every one of them has to count alone."""
-        self._script = _Script(client)
+        self._line = _Line(client)
+        self._sha = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
         self._away_until = 0.0
         self._processes = processes
         self._alone = MovingWindowRateLimiter(MemoryStorage())
@@ -184,12 +182,28 @@ class Gate:
         for window in windows:
             arguments += (window.limit, window.window_seconds * 1_000_000, window.cost)
         try:
-            answer = self._script(keys, arguments)
+            answer = self._run(len(keys), *keys, *arguments)
         except (RedisError, OSError) as error:
             self._away_until = time.monotonic() + RETRY_SECONDS
             log.warning("redis.away", extra={"error": type(error).__name__})
             raise RedisAway from error
         return _read(answer, windows, len(generation_keys))
+
+    def _run(self, *arguments: str | int) -> list[bytes | int]:
+        try:
+            answer = self._line.send("EVALSHA", self._sha, *arguments)
+        except NoScriptError:
+            answer = self._line.send("EVAL", _SCRIPT, *arguments)
+        return list(answer)
+
+    def keep(self, key: str, *, generation: str, body: bytes, seconds: int) -> None:
+        """Keep a finished answer under its generation; a Redis that is away costs only the saving."""
+        if time.monotonic() < self._away_until:
+            return
+        try:
+            self._line.send("SET", key, generation.encode() + b":" + body, "EX", seconds)
+        except (RedisError, OSError) as error:
+            log.warning("cache.keep_failed", extra={"error": type(error).__name__})
 
     def count_alone(self, windows: Sequence[Window]) -> Admission:
         """Count in this process's memory, at this process's share of each limit: for the time Redis is away."""
@@ -212,7 +226,9 @@ def _read(answer: list[bytes | int], windows: Sequence[Window], generations: int
     for index, window in enumerate(windows):
         used, wait_us = int(answer[2 + 2 * index]), int(answer[3 + 2 * index])
         spent = 0 if refused_at else window.cost
-        states.append(WindowState(window, max(0, window.limit - used - spent), wait_us or window.window_seconds * 10**6))
+        states.append(
+            WindowState(window, max(0, window.limit - used - spent), wait_us or window.window_seconds * 10**6)
+        )
     rest = answer[2 + 2 * len(windows) :]
     body = rest[generations] if len(rest) > generations else None
     return Admission(

@@ -15,11 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import orjson
-from flask import Response, g, request
+from flask import Response, request
 from redis.exceptions import RedisError
 from sqlalchemy import text
 
@@ -84,23 +84,12 @@ def answer_key(tenant_id: UUID, path_and_query: str) -> str:
     return f"answer:{{{tenant_id}}}:{address_digest(path_and_query)}"
 
 
-def keep_answer(key: str, *, generation: str, body: bytes, seconds: int) -> None:
-    """Keep a finished answer; a Redis that is away costs only the saving."""
-    try:
-        with redis.client.pipeline(transaction=False) as pipe:
-            pipe.hset(key, mapping={"generation": generation, "body": body})
-            pipe.expire(key, seconds)
-            pipe.execute()
-    except RedisError as error:
-        log.warning("cache.keep_failed", extra={"error": type(error).__name__})
-
-
 def remembered(name: str, generation: Generation, compute: Callable[[], Any], *, seconds: int = SECONDS_KEPT) -> Any:
     """A plain value (anything JSON holds) that is computed once for each generation of the tenant."""
     tenant_id = current_tenant_id()
     key = f"value:{{{tenant_id}}}:{_digest(name.encode())}"
     try:
-        current, kept = redis.client.mget(generation_key(tenant_id, generation), key)
+        current, kept = cast("list[bytes | None]", redis.client.mget(generation_key(tenant_id, generation), key))
     except RedisError:
         return compute()
     stamp, _, payload = (kept or b"").partition(b"\n")
@@ -175,8 +164,7 @@ def if_match(show: Callable[..., Any]) -> Callable[[_View], _View]:
                 shown = show(**(request.view_args or {}))
                 response = shown if isinstance(shown, Response) else shown[0]
                 if etag_of(response.get_data()).strip('"') not in request.if_match and not request.if_match.star_tag:
-                    raise PreconditionFailed("It has changed since you read it: fetch it again, then repeat the change.")
-                g.limit_states = g.get("limit_states", ())
+                    raise PreconditionFailed("It has changed since you read it: fetch it again, then repeat.")
                 return view(*args, **kwargs)
 
         return guarded  # type: ignore[return-value]  # wraps() keeps the view's own signature

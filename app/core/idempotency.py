@@ -1,7 +1,7 @@
 """What happens when a client repeats a POST: the key's row and the effect are one transaction.
 
-An answer may hold a secret that is shown once, such as a new key. So what is kept is encrypted under a key made from the
-client's own `Idempotency-Key`, of which the table holds only a hash: the rows alone tell nothing.
+An answer may hold a secret that is shown once, such as a new key. So what is kept is encrypted under a key made from
+the client's own `Idempotency-Key`, of which the table holds only a hash: the rows alone tell nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from app.core.database import transaction
 from app.core.errors import Conflict, DomainError, Invalid
 from app.core.security import current_actor
 from app.core.tenancy import TenantScoped
-from app.extensions import db
+from app.extensions import Model, db
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 KEPT_FOR = timedelta(hours=24)
@@ -47,7 +47,7 @@ class IdempotencyInProgress(Conflict):
     code = "idempotency_in_progress"
 
 
-class IdempotencyKey(TenantScoped, db.Model):
+class IdempotencyKey(TenantScoped, Model):
     """An answer that a repeated POST gets again."""
 
     __tablename__ = "idempotency_keys"
@@ -127,7 +127,7 @@ def _replayed(kept: IdempotencyKey, secret: bytes) -> Response:
 
 
 def _seal(secret: bytes) -> Fernet:
-    material = hmac.digest(current_app.config["SECRET_KEY"].encode(), b"idempotency" + secret, "sha256")
+    material = hmac.digest(current_app.config["SIGNING_KEY"].encode(), b"idempotency" + secret, "sha256")
     return Fernet(base64.urlsafe_b64encode(material))
 
 

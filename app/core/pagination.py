@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 from flask import current_app
 from sqlalchemy import ColumnElement, Select, bindparam, cast, func, literal_column, select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute
 
 from app.core.cache import Generation, remembered
 from app.core.database import Question, Row, compiled, rows
@@ -25,15 +26,17 @@ from app.core.errors import Invalid
 from app.core.tenancy import tenant_id_or_none
 
 EXACT_TOTAL = 10_000
+_Column = ColumnElement[Any] | InstrumentedAttribute[Any]
 _SIGNATURE_BYTES = 9
 
 
 class Listing:
     """One list: what its rows are, how it may be filtered and sorted.
 
-    `statement` selects what an item shows (and filters by tenant with `bindparam("tenant_id")` where the table has one).
-    Each filter is a condition with a `bindparam` of the filter's own name. Sort keys must never be NULL, and `tie` makes
-    them unique; both want an index. `render` makes an item of a row. Where `generation` is given, totals are kept under it.
+    `statement` selects what an item shows (and filters by tenant with `bindparam("tenant_id")` where the table has
+    one). Each filter is a condition with a `bindparam` of the filter's own name. Sort keys must never be NULL, and
+    `tie` makes them unique; both want an index. `render` makes an item of a row. Where `generation` is given, totals
+    are kept under it.
     """
 
     def __init__(
@@ -41,8 +44,8 @@ class Listing:
         name: str,
         statement: Select[Any],
         *,
-        tie: ColumnElement[Any],
-        sorts: Mapping[str, ColumnElement[Any]],
+        tie: _Column,
+        sorts: Mapping[str, _Column],
         default_sort: str,
         render: Callable[[Row], Any],
         filters: Mapping[str, ColumnElement[bool]] | None = None,
@@ -120,7 +123,8 @@ class Listing:
         return compiled(statement.order_by(*order).limit(bindparam("limit")))
 
     def _compile_count(self, names: frozenset[str]) -> Question:
-        matching = self._where(names).with_only_columns(literal_column("1"), maintain_column_froms=True).limit(EXACT_TOTAL + 1)
+        some: Select[Any] = self._where(names).with_only_columns(literal_column("1"), maintain_column_froms=True)
+        matching = some.limit(EXACT_TOTAL + 1)
         return compiled(select(func.count()).select_from(matching.subquery()))
 
 
@@ -158,5 +162,5 @@ def _fingerprint(name: str, sort: str, filters: Mapping[str, Any]) -> bytes:
 
 
 def _sign(payload: bytes, fingerprint: bytes) -> bytes:
-    secret = hashlib.blake2b(current_app.config["SECRET_KEY"].encode()).digest()
+    secret = hashlib.blake2b(current_app.config["SIGNING_KEY"].encode()).digest()
     return hashlib.blake2b(fingerprint + payload, key=secret, digest_size=_SIGNATURE_BYTES).digest()

@@ -11,7 +11,7 @@ from werkzeug.exceptions import NotFound as NoRoute
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.utils import redirect
 
-from app.core.cache import answer_key, generation_etag, keep_answer, make_conditional, not_modified
+from app.core.cache import answer_key, generation_etag, make_conditional, not_modified
 from app.core.errors import DomainError, NotFound
 from app.core.limits import RateLimited
 from app.core.logging import fresh_log_context, log_context, set_log_context
@@ -129,7 +129,7 @@ def _keep(response: Response, passage: Passage) -> Response:
     if response.status_code != 200 or passage.cached is None or passage.admission is None:  # noqa: PLR2004
         return response
     generation, address = passage.admission.generations[-1], passage.address
-    keep_answer(
+    _guard().limits.gate.keep(
         answer_key(g.tenant.id, address),
         generation=generation,
         body=response.get_data(),

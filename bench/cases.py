@@ -1,0 +1,205 @@
+"""The cases: a tenant full of books, and the addresses that each case asks in turn."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+from flask import Flask
+from flask.testing import FlaskClient
+from flask_migrate import upgrade
+from sqlalchemy import create_engine, text
+
+from app import create_app
+from app.auth import service as auth
+from app.catalog import service as catalog
+from app.core.cache import Generation, touch
+from app.core.tenancy import tenant
+from app.extensions import db
+from app.tenants import service as tenants
+from bench import dataset
+from deploy.local.engines import Engines
+
+_BATCH = 500
+_OTHER_BOOKS = 2_000
+_SLUG = "bench"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One row of the table; `prepare` runs before each of its runs."""
+
+    name: str
+    paths: Sequence[str]
+    wanted: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    prepare: Callable[[], None] | None = None
+    is_floor: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The cases, and the key they use."""
+
+    cases: list[Case]
+    key: str
+
+
+def prepare(running: Engines, *, books: int) -> Prepared:
+    """Fill two tenants and work out what to ask."""
+    app = create_app()
+    with app.app_context():
+        upgrade()
+        _fill("elsewhere", _OTHER_BOOKS, first=10_000_000)
+        tenant_id = _fill(_SLUG, books, first=1)
+        with tenant(tenant_id):
+            account = auth.create_service_account(name="bench", role="librarian")
+            key, _ = auth.create_key(account.id)
+        db.session.remove()
+    _settle(running)
+    return Prepared(_cases(app, tenant_id, key, books=books), key)
+
+
+def prepare_tenant(slug: str) -> str:
+    """An empty tenant; gives a librarian's key."""
+    app = create_app()
+    with app.app_context():
+        tenant_id = tenants.create_tenant(slug=slug, name=slug.title(), kind="library").id
+        with tenant(tenant_id):
+            key, _ = auth.create_key(auth.create_service_account(name="bench", role="librarian").id)
+        db.session.remove()
+    return key
+
+
+def _fill(slug: str, books: int, *, first: int) -> UUID:
+    tenant_id: UUID = tenants.create_tenant(slug=slug, name=slug.title(), kind="library").id
+    started, works = time.monotonic(), dataset.works(books, first=first)
+    with tenant(tenant_id):
+        for batch in _batches(works, _BATCH):
+            catalog.record_works(batch)
+            db.session.expunge_all()
+    seconds = time.monotonic() - started
+    print(f"{slug}: {books:,} books recorded in {seconds:.0f} s, {books / seconds:,.0f} a second.", flush=True)
+    return tenant_id
+
+
+def _settle(running: Engines) -> None:
+    """Let PostgreSQL do now what autovacuum would do in the middle of a run."""
+    engine = create_engine(running.database_superuser_url or running.database_owner_url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text("VACUUM (ANALYZE)"))
+        connection.execute(text("CHECKPOINT"))
+    engine.dispose()
+
+
+def _cases(app: Flask, tenant_id: UUID, key: str, *, books: int) -> list[Case]:
+    client, signed = app.test_client(), {"Authorization": f"Bearer {key}"}
+    base = f"/api/v1/tenants/{_SLUG}"
+
+    def ask(path: str) -> Any:
+        answer = client.get(base + path, headers=signed)
+        if answer.status_code != 200:
+            raise RuntimeError(f"{path}: {answer.status_code} {answer.text}")
+        return answer.json
+
+    def forget_answers() -> None:
+        with app.app_context(), tenant(tenant_id):
+            touch(Generation.CATALOGUE)
+
+    pages = _pages(ask, books=books)
+    moments = [moment for _, moment in pages]
+    first_page = f"{base}/books?limit=20"
+    ids = [item["id"] for item in ask("/books?limit=500")["items"]]
+    return [
+        Case("floor", [f"/books/{tenant_id}?before={quote(moment)}" for moment in moments], is_floor=True),
+        Case(
+            "page of 20, uncached",
+            [f"{first_page}&cursor={cursor}" for cursor, _ in pages],
+            wanted="≤ 1.8 × floor",
+            headers=signed,
+            prepare=forget_answers,
+        ),
+        Case("page of 20, cached", [first_page], wanted="≤ 0.6 × floor", headers=signed),
+        Case(
+            "page of 20, 304",
+            [first_page],
+            wanted="≤ 0.45 × floor",
+            headers={**signed, "If-None-Match": _etag(client, first_page, signed)},
+        ),
+        Case(
+            "search, words as they are",
+            [f"{base}/books/search?limit=20&q={quote(q)}" for q in _queries(typo=False)],
+            wanted="p50 ≤ 5 ms",
+            headers=signed,
+            prepare=forget_answers,
+        ),
+        Case(
+            "search, one typo",
+            [f"{base}/books/search?limit=20&q={quote(q)}" for q in _queries(typo=True)],
+            wanted="p50 ≤ 5 ms",
+            headers=signed,
+            prepare=forget_answers,
+        ),
+        Case("book in detail", [f"{base}/books/{each}" for each in ids], wanted="< 5 ms", headers=signed),
+        Case(
+            "version diff",
+            [f"{base}/books/{each}/versions/1/diff/2" for each in _edited(app, tenant_id, ids[:100])],
+            wanted="< 5 ms",
+            headers=signed,
+        ),
+        Case("live", ["/health/live"]),
+    ]
+
+
+def _pages(ask: Callable[[str], Any], *, books: int) -> list[tuple[str, str]]:
+    """Every page of the list, as its cursor and the moment its first row begins after."""
+    pages: list[tuple[str, str]] = []
+    path = "/books?limit=20"
+    while len(pages) < min(books // 20 - 1, 5_000):
+        page = ask(path)
+        if page["next_cursor"] is None:
+            break
+        pages.append((page["next_cursor"], page["items"][-1]["created_at"]))
+        path = f"/books?limit=20&cursor={page['next_cursor']}"
+    return pages
+
+
+def _etag(client: FlaskClient, path: str, signed: Mapping[str, str]) -> str:
+    return client.get(path, headers=dict(signed)).headers["ETag"]
+
+
+def _queries(*, typo: bool) -> list[str]:
+    """Two words of different frequency each; with a typo, one letter of the second is another."""
+    dice = random.Random(11)
+    words = dataset.vocabulary()
+    queries = []
+    for _ in range(2_000):
+        frequent, rarer = dice.choice(words[20:400]), dice.choice(words[20:4000])
+        if typo:
+            at = dice.randrange(1, len(rarer))
+            rarer = rarer[:at] + "x" + rarer[at + 1 :]
+        queries.append(f"{frequent} {rarer}")
+    return queries
+
+
+def _edited(app: Flask, tenant_id: UUID, ids: Iterable[str]) -> list[str]:
+    """Give each of these books a second version."""
+    with app.app_context(), tenant(tenant_id):
+        edited = []
+        for book_id in ids:
+            catalog.update_book(UUID(book_id), {"title": "Another title", "page_count": 123})
+            edited.append(book_id)
+        db.session.remove()
+    return edited
+
+
+def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

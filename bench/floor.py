@@ -1,0 +1,47 @@
+"""The floor: the least that Flask and PostgreSQL can do for a page of books.
+
+Bare Flask on the same server over the same table, raw psycopg2 and orjson; no key, no permission, no limit, no row-level
+security, no log line, no paging but the one parameter. Everything the service does on top is measured against it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import orjson
+import psycopg2
+import psycopg2.extras
+from flask import Flask, Response, request
+
+app = Flask(__name__)
+_thread = threading.local()
+_COLUMNS = (
+    "id, title, subtitle, authors, contributors, first_publish_year, description, subjects, languages, publishers, "
+    "isbns, page_count, cover_id, series, open_library_key, upstream_status, source, labels, copies_total, "
+    "copies_available, times_borrowed, version, created_at, updated_at"
+)
+_NAMES = _COLUMNS.split(", ")
+
+
+def _cursor() -> psycopg2.extensions.cursor:
+    if not hasattr(_thread, "connection"):
+        connection = psycopg2.connect(os.environ["FLOOR_DSN"])
+        connection.autocommit = True
+        psycopg2.extras.register_default_jsonb(connection, loads=orjson.loads)
+        _thread.connection = connection
+    cursor: psycopg2.extensions.cursor = _thread.connection.cursor()
+    return cursor
+
+
+@app.get("/books/<tenant_id>")
+def list_books(tenant_id: str) -> Response:
+    """Answer 20 books before a moment."""
+    with _cursor() as cursor:
+        cursor.execute(
+            f"SELECT {_COLUMNS} FROM books WHERE tenant_id = %s AND created_at < %s"  # noqa: S608 - constants
+            " ORDER BY created_at DESC, id DESC LIMIT 20",
+            (tenant_id, request.args["before"]),
+        )
+        items = [dict(zip(_NAMES, row, strict=True)) for row in cursor.fetchall()]
+    return Response(orjson.dumps({"items": items}), content_type="application/json")

@@ -1,0 +1,116 @@
+"""Drives one case with wrk and reads what it cost from the process table."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+_UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
+# Plays a list of paths once around; `start` lets every run go on where the one before ended.
+_SCRIPT = """
+local paths, at = {{}}, {start}
+for line in io.lines('{paths}') do paths[#paths + 1] = line end
+request = function()
+  at = at % #paths + 1
+  return wrk.format('GET', paths[at])
+end
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one run of wrk gave; latencies in milliseconds, CPU in microseconds a request of all servers together."""
+
+    requests: int
+    requests_per_second: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us: float
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One case: addresses to ask in turn, with headers; `prepare` runs before each round."""
+
+    base_url: str
+    paths: Sequence[str]
+    headers: Mapping[str, str]
+    prepare: Callable[[], None] | None = None
+
+
+def run(load: Load, *, seconds: int, connections: int, start: int, servers: Iterable[int]) -> Run:
+    """Ask `load` for some seconds; `servers` are the process ids whose CPU time counts, children included."""
+    pids = list(servers)
+    if load.prepare:
+        load.prepare()
+    with tempfile.TemporaryDirectory() as folder:
+        paths, script = Path(folder, "paths"), Path(folder, "script.lua")
+        paths.write_text("\n".join(load.paths) + "\n")
+        script.write_text(_SCRIPT.format(paths=paths, start=start % len(load.paths)))
+        headers = [part for name, value in load.headers.items() for part in ("-H", f"{name}: {value}")]
+        before = cpu_seconds(pids)
+        finished = subprocess.run(
+            ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script), *headers, load.base_url],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        used = cpu_seconds(pids) - before
+    return _read(finished.stdout, used)
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """CPU time of these processes and all that came of them, ended ones included."""
+    total = 0.0
+    for pid in pids:
+        parent = psutil.Process(pid)
+        for process in [parent, *parent.children(recursive=True)]:
+            try:
+                times = process.cpu_times()
+            except psutil.NoSuchProcess:
+                continue
+            total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def memory_mb(pid: int) -> float:
+    """Resident memory of a process and its children, in megabytes."""
+    parent = psutil.Process(pid)
+    return sum(process.memory_info().rss for process in [parent, *parent.children(recursive=True)]) / 1e6
+
+
+def _read(output: str, used_seconds: float) -> Run:
+    requests = _number(r"(\d+) requests in", output)
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
+    errors = re.search(r"Socket errors: (.*)", output)
+    if errors and any(int(number) for number in re.findall(r"\d+", errors[1])):
+        raise RuntimeError(f"The server broke connections: {errors[1]}")
+    return Run(
+        requests=int(requests),
+        requests_per_second=_number(r"Requests/sec:\s+([\d.]+)", output),
+        p50_ms=_latency("50%", output),
+        p99_ms=_latency("99%", output),
+        cpu_us=used_seconds / max(1.0, requests) * 1e6,
+        refused=int(refused[1]) if refused else 0,
+    )
+
+
+def _number(pattern: str, output: str) -> float:
+    found = re.search(pattern, output)
+    if not found:
+        raise RuntimeError(f"wrk said something else than expected:\n{output}")
+    return float(found[1])
+
+
+def _latency(percentile: str, output: str) -> float:
+    found = re.search(rf"{percentile}\s+([\d.]+)(us|ms|s)", output)
+    if not found:
+        raise RuntimeError(f"wrk said something else than expected:\n{output}")
+    return float(found[1]) * _UNITS_MS[found[2]]
