@@ -6,5 +6,5 @@ from app.settings import Settings
 
 settings = Settings.from_environment()
 app = create_app(settings)
-connect_worker_processes(app, settings)
+connect_worker_processes(app)
 celery = queue_app()

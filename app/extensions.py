@@ -19,7 +19,10 @@ from sqlalchemy.orm import DeclarativeBase, registry
 
 
 class Model(DeclarativeBase):
-    """The base of every table; named constraints, so that migrations and services can speak of them."""
+    """The base of every table; named constraints, so that migrations and services can speak of them.
+
+    `db.Model` is the same with Flask-SQLAlchemy's own additions, which nothing here uses and type checkers do not see.
+    """
 
     registry = registry(
         metadata=MetaData(

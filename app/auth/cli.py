@@ -21,7 +21,9 @@ cli = AppGroup("service-accounts", help="Programs that use the service, and thei
 @click.option(
     "--role",
     required=True,
-    type=click.Choice([r.value for r in (Role.PLATFORM_ADMIN, Role.ADMIN, Role.LIBRARIAN, Role.LMS, Role.KIOSK, Role.READ_ONLY)]),
+    type=click.Choice(
+        [r.value for r in (Role.PLATFORM_ADMIN, Role.ADMIN, Role.LIBRARIAN, Role.LMS, Role.KIOSK, Role.READ_ONLY)]
+    ),
 )
 def create_service_account(slug: str, name: str, role: str) -> None:
     """Create a service account with one key and print the key, once, on stdout."""

@@ -11,10 +11,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.clock import new_id
 from app.core.tenancy import TenantScoped
-from app.extensions import db
+from app.extensions import Model
 
 
-class ServiceAccount(TenantScoped, db.Model):
+class ServiceAccount(TenantScoped, Model):
     """A program that uses the service: a library management system, a kiosk, a script."""
 
     __tablename__ = "service_accounts"
@@ -31,14 +31,12 @@ class ServiceAccount(TenantScoped, db.Model):
     __table_args__ = (
         ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name="fk_service_accounts_tenant"),
         CheckConstraint("length(name) BETWEEN 1 AND 200", name="name"),
-        CheckConstraint(
-            "role IN ('platform_admin', 'admin', 'librarian', 'lms', 'kiosk', 'read_only')", name="role"
-        ),
+        CheckConstraint("role IN ('platform_admin', 'admin', 'librarian', 'lms', 'kiosk', 'read_only')", name="role"),
         Index("ix_service_accounts_created_at", "tenant_id", "created_at", "id"),
     )
 
 
-class ServiceAccountKey(TenantScoped, db.Model):
+class ServiceAccountKey(TenantScoped, Model):
     """One key of a service account; several may live at once, so that a rotation loses no request."""
 
     __tablename__ = "service_account_keys"

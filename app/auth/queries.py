@@ -31,7 +31,7 @@ SERVICE_ACCOUNTS = Listing(
 
 
 def key_holder(tenant_id: UUID, prefix: str) -> Row | None:
-    """What decides over a key: its id, hash, use and end, and the state of its account and tenant; asked as the tenant."""
+    """What decides over a key: id, hash, last use and end, and the account; nothing where it or its tenant rests."""
     found = rows(_key_holder_question(), {"tenant_id": str(tenant_id), "prefix": prefix})
     return found[0] if found else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from marshmallow import fields, validate
 
 from app.auth.queries import SERVICE_ACCOUNTS
-from app.core.schemas import ListArguments, Moment, StrictSchema, Text, list_of
+from app.core.schemas import Flag, ListArguments, Moment, StrictSchema, Text, list_of
 from app.core.security import Permission, Role
 
 ACCOUNT_ROLES = [role.value for role in (Role.LMS, Role.KIOSK, Role.READ_ONLY, Role.LIBRARIAN)]
@@ -33,7 +33,7 @@ class ServiceAccountChangesSchema(StrictSchema):
     name = Text(max_length=200, metadata={"example": "Koha"})
     role = Text(validate=validate.OneOf(ACCOUNT_ROLES))
     scopes = fields.List(Text(validate=validate.OneOf(_SCOPES)), allow_none=True)
-    is_active = fields.Boolean(truthy={True}, falsy={False})
+    is_active = Flag()
     expires_at = Moment(allow_none=True)
 
 

@@ -10,12 +10,12 @@ from uuid import UUID
 from sqlalchemy import update
 
 from app.auth import queries
-from app.core.keys import KeyParts, new_key, parse_key
 from app.auth.models import ServiceAccount, ServiceAccountKey
 from app.core.cache import Generation, touch
 from app.core.clock import utc_now
 from app.core.database import transaction
 from app.core.errors import Forbidden, Invalid, NotFound
+from app.core.keys import KeyParts, new_key, parse_key
 from app.core.security import ROLE_PERMISSIONS, Actor, ActorKind, Permission, Role, current_actor
 from app.core.tenancy import current_tenant_id, tenant
 from app.events import service as events
@@ -28,7 +28,7 @@ LAST_USED_GRAIN = timedelta(minutes=1)
 def tenant_of(credential: str) -> UUID | None:
     """The tenant that a credential claims, before it is believed; None where it is malformed."""
     key = parse_key(credential)
-    return key and key.tenant_id
+    return key.tenant_id if key else None
 
 
 def authenticate(credential: str) -> Actor | None:

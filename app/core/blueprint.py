@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 from flask_smorest import Blueprint as SmorestBlueprint
+from marshmallow import Schema
 
 from app.core.schemas import BodyParser
+
+_View = TypeVar("_View", bound=Callable[..., Any])
 
 
 class Blueprint(SmorestBlueprint):  # type: ignore[misc]  # flask-smorest carries no types
@@ -12,6 +18,38 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]  # flask-smorest carrie
 
     ARGUMENTS_PARSER = BodyParser()
 
-    def __init__(self, name: str, import_name: str, *, description: str) -> None:
-        """Name it like its package; every path begins at the version's root."""
-        super().__init__(name, import_name, url_prefix="/api/v1", description=description)
+    def __init__(self, name: str, import_name: str, *, description: str, url_prefix: str | None = "/api/v1") -> None:
+        """Name it like its package; every path begins at the version's root, unless `url_prefix` says otherwise."""
+        super().__init__(name, import_name, url_prefix=url_prefix, description=description)
+
+    def get(self, rule: str, **options: Any) -> Callable[[_View], _View]:
+        """Register a view for GET."""
+        return self.route(rule, methods=["GET"], **options)  # type: ignore[no-any-return]  # see the class
+
+    def post(self, rule: str, **options: Any) -> Callable[[_View], _View]:
+        """Register a view for POST."""
+        return self.route(rule, methods=["POST"], **options)  # type: ignore[no-any-return]  # see the class
+
+    def put(self, rule: str, **options: Any) -> Callable[[_View], _View]:
+        """Register a view for PUT."""
+        return self.route(rule, methods=["PUT"], **options)  # type: ignore[no-any-return]  # see the class
+
+    def patch(self, rule: str, **options: Any) -> Callable[[_View], _View]:
+        """Register a view for PATCH."""
+        return self.route(rule, methods=["PATCH"], **options)  # type: ignore[no-any-return]  # see the class
+
+    def delete(self, rule: str, **options: Any) -> Callable[[_View], _View]:
+        """Register a view for DELETE."""
+        return self.route(rule, methods=["DELETE"], **options)  # type: ignore[no-any-return]  # see the class
+
+    def arguments(self, schema: type[Schema], **options: Any) -> Callable[[_View], _View]:
+        """Read the body, or the query, by `schema` and hand it to the view."""
+        return super().arguments(schema, **options)  # type: ignore[no-any-return]  # see the class
+
+    def response(self, status: int, schema: type[Schema] | None = None, **options: Any) -> Callable[[_View], _View]:
+        """Document the answer of a view."""
+        return super().response(status, schema, **options)  # type: ignore[no-any-return]  # see the class
+
+    def alt_response(self, status: int, response: str | None = None, **options: Any) -> Callable[[_View], _View]:
+        """Document a further answer of a view."""
+        return super().alt_response(status, response, **options)  # type: ignore[no-any-return]  # see the class

@@ -8,7 +8,7 @@ together: `transaction()` tells PostgreSQL the tenant of the current work, and o
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -17,15 +17,17 @@ from uuid import UUID
 
 import orjson
 from flask import Flask
+from flask_sqlalchemy.session import Session as FlaskSession
 from psycopg2 import InterfaceError as DriverInterfaceError
 from psycopg2 import OperationalError as DriverOperationalError
 from psycopg2.errors import QueryCanceled
-from sqlalchemy import Executable, event, text
+from sqlalchemy import event, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.orm.scoping import scoped_session
+from sqlalchemy.sql import ClauseElement
 
 from app.core.errors import DatabaseUnavailable, QuestionTooSlow
 from app.core.tenancy import tenant_id_or_none
@@ -74,7 +76,7 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 
 @contextmanager
-def transaction() -> Iterator[scoped_session[Session]]:
+def transaction() -> Iterator[scoped_session[FlaskSession]]:
     """Do the block's writes together: all of them, or none when it raises.
 
     Raises:
@@ -136,7 +138,7 @@ class Question:
     constants: Mapping[str, Any]
 
 
-def compiled(statement: Executable) -> Question:
+def compiled(statement: ClauseElement) -> Question:
     """A statement for `rows`, to be asked with a value for each `bindparam("name")` in it.
 
     Compiling costs more than a short query; callers keep the result for each shape of their question.
@@ -183,10 +185,9 @@ def _plain(value: Any) -> Any:
 def _fetch(message: str, parameters: Mapping[str, Any]) -> list[Row]:
     pooled = db.engines[READS].raw_connection()
     try:
-        with pooled.cursor() as cursor:
-            cursor.execute(message, parameters)
-            fetched: Sequence[Row] = cursor.fetchall()
-        return list(fetched)
+        cursor = pooled.cursor()
+        cursor.execute(message, parameters)
+        return list(cursor.fetchall())
     except QueryCanceled:
         raise
     except (DriverOperationalError, DriverInterfaceError):

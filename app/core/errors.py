@@ -187,9 +187,7 @@ def _http_error(error: HTTPException) -> Response:
     # webargs puts the messages of a refused schema here, under the part of the request they speak of.
     messages = getattr(error, "data", {}).get("messages", {})
     errors = [fault for part in messages.values() for fault in field_errors(part)] if status == 422 else []  # noqa: PLR2004
-    kept = {
-        name: value for name, value in error.get_response().headers if name in {"Allow", "Retry-After", "Location"}
-    }
+    kept = {name: value for name, value in error.get_response().headers if name in {"Allow", "Retry-After", "Location"}}
     detail = _DETAILS.get(status) or error.description or HTTPStatus(status).phrase
     code = getattr(error, "problem_code", None) or _CODES.get(status) or "http_error"
     return problem(status, code, detail, errors=errors, headers=kept)
@@ -212,9 +210,7 @@ def _database_busy(_: PoolTimeoutError) -> Response:
 
 def _unexpected_error(error: Exception) -> Response:
     log.error("request.failed", exc_info=error)
-    return problem(
-        500, "internal_error", "Something went wrong on our side. Quote the request_id when you report it."
-    )
+    return problem(500, "internal_error", "Something went wrong on our side. Quote the request_id when you report it.")
 
 
 class DatabaseUnavailable(Unavailable):

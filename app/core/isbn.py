@@ -25,11 +25,13 @@ def normalize_isbn(text: str) -> str:
     if len(text) > _LONGEST_TEXT:
         raise InvalidIsbn("An ISBN has 10 or 13 digits; this text is far longer.")
     digits = _SEPARATORS.sub("", text).upper()
-    if len(digits) == 10:
-        return _checked_isbn10(digits)
-    if len(digits) == 13:
-        return _checked_isbn13(digits)
-    raise InvalidIsbn(f"An ISBN has 10 or 13 digits; this one has {len(digits)} characters.")
+    match len(digits):
+        case 10:
+            return _checked_isbn10(digits)
+        case 13:
+            return _checked_isbn13(digits)
+        case _:
+            raise InvalidIsbn(f"An ISBN has 10 or 13 digits; this one has {len(digits)} characters.")
 
 
 def isbn10_of(isbn13: str) -> str | None:

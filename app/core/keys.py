@@ -17,7 +17,9 @@ _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _PREFIX_LENGTH = 10
 _TENANT_LENGTH = 22
 _SECRET_LENGTH = 43
-_FORM = re.compile(rf"(lib_[0-9A-Za-z]{{{_PREFIX_LENGTH}}})_([0-9A-Za-z]{{{_TENANT_LENGTH}}})[0-9A-Za-z]{{{_SECRET_LENGTH}}}")
+_FORM = re.compile(
+    rf"(lib_[0-9A-Za-z]{{{_PREFIX_LENGTH}}})_([0-9A-Za-z]{{{_TENANT_LENGTH}}})[0-9A-Za-z]{{{_SECRET_LENGTH}}}"
+)
 
 
 @dataclass(frozen=True, slots=True)

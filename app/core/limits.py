@@ -95,7 +95,7 @@ class SlidingWindow(RateLimiter):
         return WindowStats(state.wait_us / WHOLE_SECOND_US, state.remaining)
 
 
-STRATEGIES[STRATEGY] = SlidingWindow  # type: ignore[index]  # typed as the built-in names; lookup is by any name
+STRATEGIES[STRATEGY] = SlidingWindow  # type: ignore[assignment]  # typed as the built-in ones; any RateLimiter will do
 
 
 def _window_of(item: RateLimitItem, identifiers: Sequence[str], cost: int) -> Window:
@@ -112,7 +112,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     limiter.init_app(app)
     # Its own checks around each request go: the pipeline asks the strategy, once for all limits of the request.
     for hooks in (app.before_request_funcs, app.after_request_funcs, app.teardown_request_funcs):
-        hooks[None] = [hook for hook in hooks[None] if getattr(hook, "__self__", None) is not limiter]
+        _remove_limiters_own(hooks)
     gate = Gate(app.extensions["redis"], processes=settings.web_processes)
     if isinstance(limiter.limiter, SlidingWindow):
         limiter.limiter.gate = gate
@@ -125,6 +125,10 @@ def init_app(app: Flask, settings: Settings) -> None:
         Limit.INVENTORY_READ: settings.inventory_read_rate,
     }
     app.extensions["limits"] = Limits(gate=gate, rates=rates)
+
+
+def _remove_limiters_own(hooks: dict[Any, list[Any]]) -> None:
+    hooks[None] = [hook for hook in hooks[None] if getattr(hook, "__self__", None) is not limiter]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +182,12 @@ def limited(*limits: Limit) -> Callable[[_View], _View]:
         return view
 
     return mark
+
+
+def uncounted(view: _View) -> _View:
+    """Mark a view that counts against nothing: asking how much is left."""
+    view.uncounted = True  # type: ignore[attr-defined]  # functions carry attributes; wraps() hands them on
+    return view
 
 
 def charge(limit: Limit, counted_by: str, *, size: int | None = None, cost: int) -> None:

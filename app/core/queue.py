@@ -62,14 +62,14 @@ _state = {"away_until": 0.0}
 def init_app(app: Flask, settings: Settings) -> None:
     """Give Celery its broker; tasks run within the app's context and with the ids of the request that caused them."""
 
-    class ContextTask(Task):  # type: ignore[misc]  # celery's Task is untyped here
+    class ContextTask(Task[Any, Any]):
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
             ids = dict((self.request.headers or {}).get("log_context") or {})
             with app.app_context(), fresh_log_context(**{**ids, "task_id": str(self.request.id)}):
                 return _run_logged(self.name, lambda: self.run(*args, **kwargs))
 
-    celery.task_cls = ContextTask
-    celery.Task = ContextTask
+    celery.task_cls = ContextTask  # type: ignore[assignment]  # typed as a path, a class will do
+    celery.Task = ContextTask  # type: ignore[misc]  # a cached property, which may have been read already
     celery.conf.update(
         broker_url=settings.celery_broker_url,
         task_ignore_result=True,
@@ -137,7 +137,7 @@ def enqueue(task: TaskName, **arguments: str | int) -> None:
     on_commit(send)
 
 
-def connect_worker_processes(app: Flask, settings: Settings) -> None:
+def connect_worker_processes(app: Flask) -> None:
     """Let every forked worker process open connections of its own, and keep Celery from rearranging the logs."""
 
     @worker_process_init.connect(weak=False)
@@ -148,7 +148,7 @@ def connect_worker_processes(app: Flask, settings: Settings) -> None:
 
     @setup_logging.connect(weak=False)
     def _keep_logging(**_: Any) -> None:
-        del settings
+        """Being connected is enough: Celery then sets nothing up itself."""
 
 
 def queue_app() -> Celery:

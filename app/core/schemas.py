@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import orjson
 from flask import Request, Response
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 from webargs.flaskparser import FlaskParser
+from webargs.multidictproxy import MultiDictProxy
 from werkzeug.exceptions import BadRequest, UnprocessableEntity, UnsupportedMediaType
 
 # PostgreSQL has no NUL in text, and the other C0 and C1 controls are never part of a name or a note.
 _CONTROL_CHARACTERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _EARLIEST_YEAR = 1000
+_JSON = frozenset({"application/json"})
+# RFC 7396 gives the merge patch a type of its own.
+_JSON_TYPES = {"PATCH": _JSON | {"application/merge-patch+json"}}
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -60,10 +64,27 @@ class WholeNumber(fields.Integer):
         kwargs["validate"] = [validate.Range(min=minimum, max=maximum), *_as_list(kwargs.get("validate"))]
         super().__init__(strict=True, **kwargs)
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int | None:
-        if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,18}", value):
-            raise self.make_error("invalid")
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        if _is_query(data) and re.fullmatch(r"-?[0-9]{1,18}", str(value), re.ASCII):
+            value = int(value)
         return super()._deserialize(value, attr, data, **kwargs)
+
+
+class Flag(fields.Boolean):
+    """A truth given as JSON's `true` or `false` (or these words, in a query), never as `1`, `"yes"` or the like."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        del attr, kwargs
+        if _is_query(data) and value in {"true", "false"}:
+            return bool(value == "true")
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+def _is_query(data: Any) -> bool:
+    """True where a field's value comes from a query, which knows strings only."""
+    return isinstance(data, MultiDictProxy)
 
 
 class Moment(fields.AwareDateTime):
@@ -74,6 +95,7 @@ class Moment(fields.AwareDateTime):
         super().__init__(format="iso", **kwargs)
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        del attr, obj, kwargs
         return None if value is None else rfc3339(value)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
@@ -141,7 +163,7 @@ class BodyParser(FlaskParser):
             UnsupportedMediaType: the body is not declared as JSON.
             BadRequest: it is not JSON in UTF-8.
         """
-        if req.mimetype != "application/json":
+        if req.mimetype not in _JSON_TYPES.get(req.method, _JSON):
             raise UnsupportedMediaType("Send the body as JSON, with `Content-Type: application/json`.")
         try:
             return orjson.loads(req.get_data())
@@ -150,9 +172,21 @@ class BodyParser(FlaskParser):
             refusal.problem_code = "invalid_json"  # type: ignore[attr-defined]  # read by the error handler
             raise refusal from error
 
+    def load_querystring(self, req: Request, schema: Schema) -> MultiDictProxy:
+        """The parameters of the query.
+
+        Raises:
+            ValidationError: one that takes a single value was given several times; none of them is dropped unseen.
+        """
+        query = MultiDictProxy(req.args, schema)
+        repeated = [name for name, values in req.args.lists() if len(values) > 1 and name not in query.multiple_keys]
+        if repeated:
+            raise ValidationError({name: ["Give it once."] for name in repeated})
+        return query
+
     def handle_error(
         self, error: ValidationError, req: Request, schema: Schema, *, error_status_code: int | None, error_headers: Any
-    ) -> None:  # type: ignore[override]
+    ) -> NoReturn:
         """Refuse with 422; the handler in `core/errors.py` gives it its shape."""
         del req, schema, error_status_code, error_headers
         refusal = UnprocessableEntity()

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.clock import new_id
 from app.core.tenancy import TenantScoped
-from app.extensions import db
+from app.extensions import Model
 
 
 class EventLevel(StrEnum):
@@ -24,7 +24,7 @@ class EventLevel(StrEnum):
     ERROR = "error"
 
 
-class Event(TenantScoped, db.Model):
+class Event(TenantScoped, Model):
     """One thing that happened; append-only, and without personal data.
 
     There is no foreign key to the tenant: events outlive it.

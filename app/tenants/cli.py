@@ -23,7 +23,7 @@ def create_tenant(slug: str, name: str, kind: str) -> None:
     try:
         tenant = service.create_tenant(**NewTenantSchema().load({"slug": slug, "name": name, "kind": kind}))
     except ValidationError as error:
-        raise click.ClickException(f"Not acceptable: {error.normalized_messages()}") from error
+        raise click.ClickException(f"Not acceptable: {error.messages}") from error
     except DomainError as error:
         raise click.ClickException(error.detail) from error
     click.echo(str(tenant.id))

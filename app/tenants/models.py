@@ -10,7 +10,7 @@ from sqlalchemy import CheckConstraint, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.clock import new_id
-from app.extensions import db
+from app.extensions import Model
 
 PLATFORM_ID = UUID("00000000-0000-7000-8000-000000000000")
 PLATFORM_SLUG = "platform"
@@ -31,7 +31,7 @@ class TenantStatus(StrEnum):
     SUSPENDED = "suspended"
 
 
-class Tenant(db.Model):
+class Tenant(Model):
     """One library, school or person."""
 
     __tablename__ = "tenants"

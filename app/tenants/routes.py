@@ -12,7 +12,7 @@ from app.core.blueprint import Blueprint
 from app.core.cache import if_match
 from app.core.clock import utc_now
 from app.core.idempotency import idempotent
-from app.core.limits import TENANT_LIMITS, Limit, LimitUnavailable, limits
+from app.core.limits import TENANT_LIMITS, Limit, LimitUnavailable, limits, uncounted
 from app.core.schemas import json_response
 from app.core.security import Permission, current_actor, requires
 from app.core.tenancy import current_tenant_id
@@ -89,6 +89,7 @@ def delete_tenant() -> Response:
 
 @blp.get("/tenants/<slug>/rate-limits")
 @requires(Permission.TENANT_READ)
+@uncounted
 @blp.response(200, RateLimitsSchema)
 def show_rate_limits() -> Response:
     """Show how much of each limit is left
@@ -127,6 +128,3 @@ def show_rate_limits() -> Response:
             ]
         }
     )
-
-
-show_rate_limits.uncounted = True

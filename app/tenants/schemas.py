@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import fields, validate
 
-from app.core.schemas import ListArguments, Moment, StrictSchema, Text, WholeNumber, list_of
+from app.core.schemas import Flag, ListArguments, Moment, StrictSchema, Text, WholeNumber, list_of
 from app.tenants.models import TenantKind, TenantStatus
 from app.tenants.queries import TENANTS
 
@@ -16,8 +16,8 @@ _SLUG = r"^[a-z0-9]+(-[a-z0-9]+)*\Z"
 class TenantSettingsSchema(StrictSchema):
     """A tenant's settings; in a change, null puts one back to its default."""
 
-    public_submissions = fields.Boolean(truthy={True}, falsy={False}, allow_none=True, metadata={"example": False})
-    self_registration = fields.Boolean(truthy={True}, falsy={False}, allow_none=True, metadata={"example": False})
+    public_submissions = Flag(allow_none=True, metadata={"example": False})
+    self_registration = Flag(allow_none=True, metadata={"example": False})
     resync_interval_hours = WholeNumber(minimum=1, maximum=8760, allow_none=True, metadata={"example": 6})
     loan_days = WholeNumber(minimum=1, maximum=365, allow_none=True, metadata={"example": 14})
     max_renewals = WholeNumber(minimum=0, maximum=100, allow_none=True, metadata={"example": 2})
@@ -50,9 +50,9 @@ class NewTenantSchema(StrictSchema):
     )
     official_identifier = Text(max_length=100, load_default=None, metadata={"example": "NL-0800010000"})
     lms_type = Text(max_length=100, load_default=None, metadata={"example": "koha"})
-    website = fields.Url(
-        schemes={"http", "https"},
-        validate=validate.Length(max=500),
+    website = Text(
+        max_length=500,
+        validate=validate.URL(schemes={"http", "https"}),
         load_default=None,
         metadata={"example": "https://library.example.org"},
     )
