@@ -80,7 +80,7 @@ def own(path: Path, *, account: Account) -> None:
         os.chown(path, account.uid, account.gid)
 
 
-def spawn(  # noqa: PLR0913 - what a process is given, each once
+def spawn(
     command: Sequence[str | Path],
     *,
     environment: Mapping[str, str],

@@ -17,8 +17,10 @@ from deploy.local.supervisor import Program, Stopped, Supervisor, answers_ready
 from deploy.local.watching import Watch
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
+# As in Procfile and docker-compose.yml: a worker consumes no queue that is not named.
+QUEUES = "ingestion,upkeep"
 DEFAULT_PORT = 5000
-DEFAULT_WEB_THREADS = 8
+DEFAULT_WEB_THREADS = "8"
 PREPARATION_TIMEOUT_SECONDS = 600.0
 READY_TIMEOUT_SECONDS = 60.0
 
@@ -37,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the stack until it is stopped; return the exit status."""
     options = _options(arguments)
     watch = Watch(minds_parent=options.until_parent_ends)
-    environment = {**_dotenv(), **os.environ}
+    environment = _with_defaults({**_dotenv(), **os.environ})
     try:
         port = port_in(environment)
         run(options.folder.absolute(), environment=environment, port=port, plan=service(environment), watch=watch)
@@ -80,18 +82,18 @@ def run(folder: Path, *, environment: Mapping[str, str], port: int, plan: Plan, 
 
 
 def service(environment: Mapping[str, str]) -> Plan:
-    """Return the commands of the real service.
+    """Return the commands of the real service for settings that `_with_defaults` has completed.
 
     Raises:
         LocalStackError: PORT is no port.
     """
     flask = [sys.executable, "-m", "flask", "--app", "wsgi"]
     celery = [sys.executable, "-m", "celery", "-A", "celery_worker"]
-    cores = str(_cores())
-    worker = [*celery, "worker", "--concurrency", environment.get("WORKER_PROCESSES") or cores]
+    worker = [*celery, "worker", "--queues", QUEUES, "--without-gossip", "--without-mingle"]
+    worker += ["--concurrency", environment["WORKER_PROCESSES"]]
     web = [sys.executable, "-m", "granian", "--interface", "wsgi", "wsgi:app", "--host", "127.0.0.1"]
-    web += ["--port", str(port_in(environment)), "--workers", environment.get("WEB_PROCESSES") or cores]
-    web += ["--blocking-threads", environment.get("WEB_THREADS") or str(DEFAULT_WEB_THREADS)]
+    web += ["--port", str(port_in(environment)), "--workers", environment["WEB_PROCESSES"]]
+    web += ["--blocking-threads", environment["WEB_THREADS"]]
     web += ["--respawn-failed-workers", "--workers-kill-timeout", "30", "--no-ws"]
     return Plan(
         migrate=[*flask, "db", "upgrade"],
@@ -144,6 +146,13 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _with_defaults(environment: Mapping[str, str]) -> dict[str, str]:
+    """Write out what the commands and the application must agree on."""
+    cores = str(_cores())
+    defaults = {"WEB_PROCESSES": cores, "WEB_THREADS": DEFAULT_WEB_THREADS, "WORKER_PROCESSES": cores}
+    return {**environment, **{name: environment.get(name) or value for name, value in defaults.items()}}
 
 
 def _dotenv() -> dict[str, str]:
