@@ -91,7 +91,9 @@ def _term(field: QueryField, text: str) -> Term:
         except InvalidIsbn as error:
             raise InvalidQuery(str(error)) from error
     if not words_of(value):
-        raise InvalidQuery(f"{field}: needs at least one word or number." if field != "words" else "No word to look for.")
+        raise InvalidQuery(
+            f"{field}: needs at least one word or number." if field != "words" else "No word to look for."
+        )
     return Term(field, value)
 
 

@@ -1,24 +1,15 @@
 """Words as the mirror compares them: accents and case folded, the same on every database server."""
 
 import re
-import unicodedata
 from typing import Final
 
-# Letters that Unicode does not decompose into a base letter and an accent.
-_LETTERS: Final = str.maketrans({
-    "ł": "l", "Ł": "l", "ø": "o", "Ø": "o", "đ": "d", "Đ": "d", "æ": "ae", "Æ": "ae", "œ": "oe", "Œ": "oe", "ı": "i",
-})  # fmt: skip
+from app.core.text import folded
+
 # Apostrophes and primes (as in romanised Russian) stand within words and are left out of them.
 _WITHIN_WORDS = re.compile("[\u0027\u2018\u2019\u02b9\u02bb\u02bc]")
 _WORD = re.compile(r"[^\W_]+")
 # PostgreSQL takes no lexeme over 2 kB, and no word a reader types comes near this.
 _WORD_LENGTH: Final = 60
-
-
-def folded(text: str) -> str:
-    """Give `text` without accents and in one case."""
-    decomposed = unicodedata.normalize("NFKD", text.translate(_LETTERS))
-    return "".join(letter for letter in decomposed if not unicodedata.combining(letter)).casefold()
 
 
 def words_of(text: str) -> list[str]:
