@@ -1,5 +1,6 @@
 """Seeing to it that processes are really gone."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 
@@ -28,8 +29,13 @@ def wait_until(condition: Callable[[], bool], *, timeout_seconds: float) -> bool
 
 
 def _runs(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    # It may end between any two looks.
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _described(process: psutil.Process) -> str:
-    return f"{process.pid} {' '.join(process.cmdline())}"
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return f"{process.pid} {' '.join(process.cmdline())}"
+    return f"{process.pid}, ended meanwhile"
