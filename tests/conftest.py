@@ -1,13 +1,15 @@
 """Fixtures of all tests: real PostgreSQL and Redis, one migrated database, an app, tenants with keys.
 
 Every test starts on empty tables: what it wrote is deleted afterwards. Where DATABASE_URL and REDIS_URL are set, those
-servers are used, else servers of the tests' own.
+servers are used, else servers of the tests' own. Nobody's data is at risk: on a given PostgreSQL the tests make a
+database of their own and drop it at the end, and a given Redis database must be empty.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -16,8 +18,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
-from sqlalchemy import create_engine, text
+from redis import Redis
+from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.engine import Engine
+from sqlalchemy.pool import NullPool
 from werkzeug.test import TestResponse
 
 from app import create_app
@@ -53,9 +57,37 @@ def running() -> Iterator[Engines]:
 
 
 @pytest.fixture(scope="session")
-def environment(running: Engines) -> dict[str, str]:
+def environment(running: Engines) -> Iterator[dict[str, str]]:
     """The settings that the tests' app is made of."""
-    return {**TEST_ENVIRONMENT, **running.environment()}
+    given = {**TEST_ENVIRONMENT, **running.environment()}
+    if running.redis is None and Redis.from_url(given["REDIS_URL"]).dbsize():
+        pytest.exit("REDIS_URL names a database that is not empty. The tests would empty it: name another one.", 2)
+    if running.postgres is not None:
+        yield given
+        return
+    with database_of_its_own(given, f"library_test_{os.getpid()}") as own:
+        yield own
+
+
+@contextmanager
+def database_of_its_own(environment: dict[str, str], name: str) -> Iterator[dict[str, str]]:
+    """The same settings over a new, empty database beside the given one; it is dropped at the end."""
+    settings = Settings.from_environment(environment)
+    server = create_engine(settings.database_owner_url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    urls = {"DATABASE_URL": settings.database_url, "DATABASE_OWNER_URL": settings.database_owner_url}
+    with server.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0"))
+    try:
+        yield {
+            **environment,
+            **{
+                variable: make_url(url).set(database=name).render_as_string(hide_password=False)
+                for variable, url in urls.items()
+            },
+        }
+    finally:
+        with server.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture(scope="session")
