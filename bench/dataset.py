@@ -8,7 +8,9 @@ from itertools import accumulate
 
 from app.openlibrary.records import AuthorRef, NormalizedEdition, NormalizedWork
 
-_SYLLABLES = [first + vowel + last for first in "bdfgklmnprstv" for vowel in "aeiou" for last in ("", "n", "r", "l", "s")]
+_SYLLABLES = [
+    first + vowel + last for first in "bdfgklmnprstv" for vowel in "aeiou" for last in ("", "n", "r", "l", "s")
+]
 _WORDS = 20_000
 _SUBJECTS = 400
 _LANGUAGES = ["eng", "spa", "ger", "fre", "dut", "ita"]

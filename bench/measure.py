@@ -57,7 +57,17 @@ def run(load: Load, *, seconds: int, connections: int, start: int, servers: Iter
         headers = [part for name, value in load.headers.items() for part in ("-H", f"{name}: {value}")]
         before = cpu_seconds(pids)
         finished = subprocess.run(
-            ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script), *headers, load.base_url],
+            [
+                "wrk",
+                "-t1",
+                f"-c{connections}",
+                f"-d{seconds}s",
+                "--latency",
+                "-s",
+                str(script),
+                *headers,
+                load.base_url,
+            ],
             capture_output=True,
             text=True,
             check=True,

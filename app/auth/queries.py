@@ -69,6 +69,11 @@ def service_account(account_id: UUID, *, lock: bool = False) -> ServiceAccount |
     return db.session.scalar(statement.with_for_update() if lock else statement)
 
 
+def service_accounts_named(name: str) -> list[ServiceAccount]:
+    """The service accounts of exactly this name."""
+    return list(db.session.scalars(select(ServiceAccount).where(ServiceAccount.name == name)))
+
+
 def keys_of(account_id: UUID) -> list[ServiceAccountKey]:
     """All keys of an account, the newest first; revoked ones included."""
     statement = (

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from flask import current_app
+from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
 
 from app.core.cache import Generation, touch
@@ -15,6 +16,8 @@ from app.core.errors import Conflict, Forbidden, Invalid, NotFound
 from app.core.security import Permission, current_actor
 from app.core.tenancy import tenant as as_tenant
 from app.events import service as events
+from app.events.models import Event
+from app.extensions import db
 from app.tenants import queries
 from app.tenants.models import PLATFORM_ID, Tenant, TenantStatus
 
@@ -94,6 +97,24 @@ def suspend_tenant(tenant_id: UUID) -> None:
         tenant.status, tenant.suspended_at, tenant.updated_at = TenantStatus.SUSPENDED, utc_now(), utc_now()
         events.record("tenant.suspended", subject_id=tenant_id)
         touch(Generation.ACCESS, tenant_id)
+
+
+def purge_tenant(tenant_id: UUID) -> None:
+    """Remove a tenant with every row it owns, at once and for good; its audit events stay.
+
+    Raises:
+        PlatformIsReserved: it is the reserved tenant.
+    """
+    if tenant_id == PLATFORM_ID:
+        raise PlatformIsReserved("The tenant 'platform' belongs to the service and can't be deleted.")
+    with as_tenant(tenant_id), transaction() as session:
+        for table in reversed(db.metadata.sorted_tables):
+            if "tenant_id" in table.columns and table.name != Event.__tablename__:
+                session.execute(delete(table).where(table.c.tenant_id == tenant_id))
+        session.execute(delete(Tenant).where(Tenant.id == tenant_id))
+        events.record("tenant.purged", subject_id=tenant_id)
+        touch(Generation.ACCESS, tenant_id)
+        touch(Generation.CATALOGUE, tenant_id)
 
 
 def existing_tenant(tenant_id: UUID) -> Tenant:

@@ -42,7 +42,13 @@ def main(arguments: list[str] | None = None) -> int:
     environment = _with_defaults({**_dotenv(), **os.environ})
     try:
         port = port_in(environment)
-        run(options.folder.absolute(), environment=environment, port=port, plan=service(environment), watch=watch)
+        run(
+            options.folder.absolute(),
+            environment=environment,
+            port=port,
+            plan=service(environment, folder=options.folder),
+            watch=watch,
+        )
     except Stopped:
         _say("Stopped; the data stays for the next start.")
         return 0
@@ -97,7 +103,8 @@ def service(environment: Mapping[str, str]) -> Plan:
     web += ["--respawn-failed-workers", "--workers-kill-timeout", "30", "--no-ws"]
     return Plan(
         migrate=[*flask, "db", "upgrade"],
-        demo=[*flask, "demo", "load"],
+        demo=[*flask, "demo", "load", "--site", f"http://127.0.0.1:{port_in(environment)}"]
+        + ["--keys-file", os.path.relpath(folder / "demo.env", PROJECT)],
         programs=[Program("worker", worker), Program("beat", [*celery, "beat"]), Program("web", web)],
     )
 

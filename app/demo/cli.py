@@ -1,0 +1,75 @@
+"""`flask demo …`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from flask.cli import AppGroup
+
+from app.demo import service
+from app.demo.service import DemoKeys
+
+cli = AppGroup("demo", help="The demo library.")
+
+_site = click.option("--site", default="http://127.0.0.1:5000", help="Where the service answers.")
+_keys_file = click.option(
+    "--keys-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path(".data/demo.env"),
+    help="Where the addresses and keys are written for the shell (default: .data/demo.env).",
+)
+
+
+@cli.command("load")
+@_site
+@_keys_file
+def load_demo(site: str, keys_file: Path) -> None:
+    """Make the demo library if there is none, and say how to enter it."""
+    _refuse_in_production()
+    if not service.is_loaded():
+        click.echo(f"Recorded {service.load_demo()} books of Open Library in the library 'demo'.", err=True)
+        keys_file.unlink(missing_ok=True)
+    if not keys_file.exists() or f"={site}\n" not in keys_file.read_text():
+        _write(keys_file, service.make_keys(), site)
+    _explain(keys_file, site)
+
+
+@cli.command("reset")
+@_site
+@_keys_file
+def reset_demo(site: str, keys_file: Path) -> None:
+    """Throw the demo library away and make it anew, with new keys."""
+    _refuse_in_production()
+    service.remove_demo()
+    service.load_demo()
+    _write(keys_file, service.make_keys(), site)
+    _explain(keys_file, site)
+
+
+def _refuse_in_production() -> None:
+    if service.is_production():
+        raise click.ClickException("The demo library is for development: its keys lie in a file. Unset APP_ENV.")
+
+
+def _write(keys_file: Path, keys: DemoKeys, site: str) -> None:
+    lines = {"LIBRARY_SITE": site, "LIBRARY": f"{site}/api/v1/tenants/{service.SLUG}", "PLATFORM_KEY": keys.platform}
+    lines |= {f"{name.upper()}_KEY": key for name, key in keys.by_account.items()}
+    keys_file.parent.mkdir(parents=True, exist_ok=True)
+    keys_file.touch(mode=0o600)
+    keys_file.write_text("".join(f"export {name}={value}\n" for name, value in lines.items()))
+
+
+def _explain(keys_file: Path, site: str) -> None:
+    click.echo(
+        f"""\
+  Demo library   {site}/api/v1/tenants/{service.SLUG}
+  Demo keys      {keys_file} (PLATFORM_KEY, {", ".join(f"{name.upper()}_KEY" for name in service.ACCOUNTS)})
+
+Try, in another terminal:
+
+  . {keys_file}
+  curl -s -H "Authorization: Bearer $LIBRARIAN_KEY" "$LIBRARY/books/search?q=hobit"
+
+The README goes on from there."""
+    )

@@ -1,0 +1,91 @@
+"""Making and unmaking the demo library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from flask import current_app
+
+from app.auth import queries as auth_queries
+from app.auth import service as auth
+from app.catalog import service as catalog
+from app.core.database import transaction
+from app.core.security import Role
+from app.core.tenancy import tenant
+from app.openlibrary import mirror
+from app.settings import Settings
+from app.tenants import queries as tenant_queries
+from app.tenants import service as tenants
+from app.tenants.models import PLATFORM_ID
+
+SLUG = "demo"
+RECORDS = Path(__file__).parent / "records"
+# Enough for anybody who tries things by hand or runs a collection of requests over and over.
+LIMITS = {"api_requests_per_minute": 6000, "ingestion_jobs_per_hour": 1000}
+ACCOUNTS = {"librarian": Role.LIBRARIAN, "lms": Role.LMS, "read_only": Role.READ_ONLY}
+
+
+@dataclass(frozen=True, slots=True)
+class DemoKeys:
+    """What the demo library is entered with, shown once."""
+
+    platform: str
+    by_account: dict[str, str]
+
+
+def load_demo() -> int:
+    """Make the demo library where there is none, and fill it; returns how many books were recorded."""
+    works = [work for path in sorted(RECORDS.glob("*.jsonl")) for work in mirror.load_shipped(path)]
+    tenant_id = _demo_id()
+    if tenant_id is None:
+        made = tenants.create_tenant(slug=SLUG, name="Demo Library", kind="library")
+        tenant_id = made.id
+        with tenant(tenant_id):
+            tenants.update_tenant(tenant_id, {"limits": dict(LIMITS)})
+    with tenant(tenant_id):
+        return len(catalog.record_works(works))
+
+
+def make_keys() -> DemoKeys:
+    """New keys for the demo library and for its platform; those made for it before stop working."""
+    tenant_id = _demo_id()
+    if tenant_id is None:
+        raise LookupError("There is no demo library.")
+    with tenant(PLATFORM_ID), transaction():
+        platform = _key("Demo platform administrator", Role.PLATFORM_ADMIN)
+    with tenant(tenant_id), transaction():
+        keys = {name: _key(f"Demo {name}", role) for name, role in ACCOUNTS.items()}
+    return DemoKeys(platform, keys)
+
+
+def remove_demo() -> None:
+    """Take the demo library away with all it holds, if there is one."""
+    tenant_id = _demo_id()
+    if tenant_id is not None:
+        tenants.purge_tenant(tenant_id)
+
+
+def is_production() -> bool:
+    """True where there must be no demo library."""
+    settings: Settings = current_app.config["SETTINGS"]
+    return settings.is_production
+
+
+def is_loaded() -> bool:
+    """True when there is a demo library."""
+    return _demo_id() is not None
+
+
+def _demo_id() -> UUID | None:
+    found = tenant_queries.tenant_summary(SLUG)
+    return found.id if found else None
+
+
+def _key(name: str, role: Role) -> str:
+    for old in auth_queries.service_accounts_named(name):
+        auth.delete_service_account(old.id)
+    account = auth.create_service_account(name=name, role=role.value)
+    key, _ = auth.create_key(account.id)
+    return key
