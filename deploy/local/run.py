@@ -41,12 +41,12 @@ def main(arguments: list[str] | None = None) -> int:
     watch = Watch(minds_parent=options.until_parent_ends)
     environment = _with_defaults({**_dotenv(), **os.environ})
     try:
-        port = port_in(environment)
+        port, plan = port_in(environment), service(environment, folder=options.folder)
         run(
             options.folder.absolute(),
             environment=environment,
             port=port,
-            plan=service(environment, folder=options.folder),
+            plan=plan,
             watch=watch,
         )
     except Stopped:
@@ -87,8 +87,8 @@ def run(folder: Path, *, environment: Mapping[str, str], port: int, plan: Plan, 
         supervisor.wait_for_the_end(programs)
 
 
-def service(environment: Mapping[str, str]) -> Plan:
-    """Return the commands of the real service for settings that `_with_defaults` has completed.
+def service(environment: Mapping[str, str], *, folder: Path) -> Plan:
+    """Return the commands of the real service; the demo library's keys go into a file in `folder`.
 
     Raises:
         LocalStackError: PORT is no port.
@@ -101,10 +101,10 @@ def service(environment: Mapping[str, str]) -> Plan:
     web += ["--port", str(port_in(environment)), "--workers", environment["WEB_PROCESSES"]]
     web += ["--blocking-threads", environment["WEB_THREADS"]]
     web += ["--respawn-failed-workers", "--workers-kill-timeout", "30", "--no-ws"]
+    site = f"http://127.0.0.1:{port_in(environment)}"
     return Plan(
         migrate=[*flask, "db", "upgrade"],
-        demo=[*flask, "demo", "load", "--site", f"http://127.0.0.1:{port_in(environment)}"]
-        + ["--keys-file", os.path.relpath(folder / "demo.env", PROJECT)],
+        demo=[*flask, "demo", "load", "--site", site, "--keys-file", os.path.relpath(folder / "demo.env", PROJECT)],
         programs=[Program("worker", worker), Program("beat", [*celery, "beat"]), Program("web", web)],
     )
 
