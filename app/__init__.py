@@ -11,6 +11,7 @@ from flask import Flask
 from app import extensions, pipeline, schedule
 from app.core import database, errors, idempotency, limits, openapi, queue
 from app.core.logging import configure_logging
+from app.openlibrary import lookup
 from app.settings import Environment, Settings
 
 # Lowest first: each may use those before it. The names are packages, blueprints, OpenAPI tags and folders of tests.
@@ -43,6 +44,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     database.init_app(app, settings)
     extensions.redis.init_app(app, settings.redis_url)
     limits.init_app(app, settings)
+    lookup.init_app(app, settings)
     queue.init_app(app, settings)
     openapi.init_app(app)
     extensions.migrate.init_app(app, extensions.db, directory=str(Path(app.root_path).parent / "migrations"))

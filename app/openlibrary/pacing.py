@@ -78,7 +78,7 @@ return string.format('%.0f', period)
 """
 
 
-class TooBusy(Exception):  # noqa: N818 - not a fault: the caller's patience ended
+class TooBusy(Exception):
     """The next free place in the row is later than the caller is willing to wait."""
 
     def __init__(self, wait_seconds: float) -> None:
@@ -247,7 +247,7 @@ class _LocalBreaker:
         self._open_until = None
 
 
-def _run(redis: Redis | None, script: str, key: str, *arguments: float) -> Any | None:  # noqa: ANN401 - Redis's answer
+def _run(redis: Redis | None, script: str, key: str, *arguments: float) -> Any | None:
     """Run a script; None where Redis is away."""
     if redis is None:
         return None

@@ -34,6 +34,12 @@ class Term:
     field: QueryField
     value: str
 
+    @property
+    def author_key(self) -> str | None:
+        """The key where an author is named by key."""
+        match = _AUTHOR_KEY.fullmatch(self.value) if self.field == "author" else None
+        return match[1] if match else None
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -102,8 +108,8 @@ def _lucene(term: Term) -> str:
         return lucene_isbns([term.value])
     if term.field == "words":
         return _escaped_words(term.value)
-    if term.field == "author" and (key := _AUTHOR_KEY.fullmatch(term.value)):
-        return f"author_key:{key[1]}"
+    if term.author_key is not None:
+        return f"author_key:{term.author_key}"
     return f"{term.field}:{_quoted(term.value)}"
 
 

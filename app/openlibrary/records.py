@@ -54,7 +54,8 @@ _LINK = re.compile(r"\[([^\[\]\n]{1,300})\](?:\[[^\[\]\n]{0,20}\]|\([^()\s]{1,50
 _MACHINE_SUBJECT = re.compile(r"[a-z][a-z0-9_\-]*:\S.*")
 _MACHINE_SUBJECTS: Final = frozenset({
     "accessible book", "in library", "internet archive wishlist", "lending library", "open library staff picks",
-    "overdrive", "popular print disabled books", "protected daisy", "browsing collection", "long now manual for civilization",
+    "overdrive", "popular print disabled books", "protected daisy", "browsing collection",
+    "long now manual for civilization",
 })  # fmt: skip
 _READING_LEVEL: Final = "reading level-"
 
@@ -270,6 +271,25 @@ def merge_work(base: NormalizedWork, other: NormalizedWork) -> NormalizedWork:
         unasked=base.unasked & other.unasked,
         **filled,
     )
+
+
+def retell_work(old: NormalizedWork, new: NormalizedWork) -> NormalizedWork:
+    """Give what is known of a work after a new telling: its answers stand, also empty ones; silence changes nothing.
+
+    Raises:
+        ValueError: the two are different works.
+    """
+    if old.open_library_key != new.open_library_key:
+        raise ValueError(f"{new.open_library_key} says nothing of {old.open_library_key}.")
+    kept: dict[str, Any] = {
+        name: getattr(old, name)
+        for name in new.unasked - {"editions"}
+        if name not in old.unasked or not getattr(new, name)
+    }
+    retold = replace(new, **kept, revision=_newest(old.revision, new.revision), unasked=old.unasked & new.unasked)
+    # An edition that went over to another work is no longer among the ISBNs.
+    still_there = tuple(edition for edition in old.editions if not set(edition.isbns).isdisjoint(retold.isbns))
+    return replace(retold, editions=_merged_editions(still_there, new.editions))
 
 
 def add_editions(
@@ -647,11 +667,11 @@ def _fields_not_searched(source: Mapping[str, object], *, asked: frozenset[str])
 def _merged_editions(
     first: tuple[NormalizedEdition, ...], second: tuple[NormalizedEdition, ...]
 ) -> tuple[NormalizedEdition, ...]:
-    """Put two lists of editions together; of an edition told twice, the later telling that has a revision wins."""
+    """Put two lists of editions together; of an edition told twice, documents tell more than search hits do."""
     merged: dict[object, NormalizedEdition] = {}
     for edition in (*first, *second):
         name = edition.open_library_key or edition
-        if name not in merged or edition.revision is not None:
+        if name not in merged or (edition.revision or 0) >= (merged[name].revision or 0):
             merged[name] = edition
     return tuple(merged.values())[:MOST_EDITIONS]
 

@@ -72,7 +72,7 @@ class Answer:
     body: Any
 
 
-class _Failed(Exception):  # noqa: N818 - an outcome of one attempt, never seen outside of this module
+class _Failed(Exception):
     """An attempt that brought nothing; says how many attempts such a fault is worth and who else should wait."""
 
     def __init__(
@@ -316,7 +316,7 @@ def _body(response: requests.Response, *, until: float) -> bytes:
     return b"".join(chunks)
 
 
-def _json(body: bytes) -> Any:  # noqa: ANN401 - whatever JSON it is; the callers check its shape
+def _json(body: bytes) -> Any:
     try:
         # Not orjson: it refuses the lone surrogates that some records hold.
         return json.loads(body)
