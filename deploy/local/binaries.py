@@ -177,9 +177,12 @@ def _reachable(path: Path, *, account: Account) -> Path:
         anchor = package.parent
         parts = [package / path.relative_to(package).parts[0], anchor / f"{package.name}.libs"]
     home = shared_folder(account=account)
-    copies = home / f"programs-{fingerprint(path)}-{int(path.stat().st_mtime)}"
+    name = f"programs-{fingerprint(path)}"
+    copies = home / f"{name}-{int(path.stat().st_mtime)}"
     with locked(home / "programs.lock", message="", wait=True):
         if not copies.exists():
+            for older in home.glob(f"{name}-*"):
+                shutil.rmtree(older)
             _copy(parts, anchor=anchor, target=copies)
     return copies / path.relative_to(anchor)
 
