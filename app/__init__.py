@@ -15,7 +15,7 @@ from app.openlibrary import lookup
 from app.settings import Environment, Settings
 
 # Lowest first: each may use those before it. The names are packages, blueprints, OpenAPI tags and folders of tests.
-DOMAINS = ["events", "tenants", "auth"]
+DOMAINS = ["events", "tenants", "auth", "catalog"]
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -40,13 +40,14 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.url_map.strict_slashes = True
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     configure_logging(settings)
-    errors.init_app(app)
     database.init_app(app, settings)
     extensions.redis.init_app(app, settings.redis_url)
     limits.init_app(app, settings)
     lookup.init_app(app, settings)
     queue.init_app(app, settings)
     openapi.init_app(app)
+    # After flask-smorest, which registers a handler of its own for the same exceptions.
+    errors.init_app(app)
     extensions.migrate.init_app(app, extensions.db, directory=str(Path(app.root_path).parent / "migrations"))
     pipeline.init_app(app, settings)
     _add_domains(app)

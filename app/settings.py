@@ -20,7 +20,8 @@ from urllib.parse import parse_qs, urlsplit
 from dotenv import dotenv_values
 
 _DEVELOPMENT_SECRET = "development-only-secret-never-use-it-in-production"  # noqa: S105 - refused in production
-_DEVELOPMENT_PII_KEYS = "dev:" + base64.b64encode(b"development-only-pii-key-32bytes").decode()
+_DEVELOPMENT_PII_KEY = b"development-only-pii-key-32bytes"
+_DEVELOPMENT_PII_KEYS = "dev:" + base64.b64encode(_DEVELOPMENT_PII_KEY).decode()
 _MIN_SECRET_CHARACTERS = 32
 _PII_KEY_BYTES = 32
 _N = TypeVar("_N", int, float)
@@ -134,11 +135,11 @@ class _Reader:
     def settings(self) -> Settings:
         production = self._environment == Environment.PRODUCTION
         contact = self._text("OPEN_LIBRARY_CONTACT", "") or None
-        database_url = self._database_url("DATABASE_URL", None)
+        database_url = self._database_url("DATABASE_URL")
         settings = Settings(
             environment=Environment(self._environment),
             database_url=database_url,
-            database_owner_url=self._database_url("DATABASE_OWNER_URL", database_url),
+            database_owner_url=self._database_url("DATABASE_OWNER_URL", default=database_url),
             database_pool_size=self._integer("DATABASE_POOL_SIZE", 10, 1, 1000),
             database_max_overflow=self._integer("DATABASE_MAX_OVERFLOW", 10, 0, 1000),
             database_statement_timeout_ms=self._integer("DATABASE_STATEMENT_TIMEOUT_MS", 15_000, 100, 3_600_000),
@@ -238,9 +239,11 @@ class _Reader:
                 self._fault(name, f"must list origins like https://app.example.org; {origin!r} is none.")
         return origins
 
-    def _database_url(self, name: str, default: str | None) -> str:
-        url = self._text(name, default or "")
+    def _database_url(self, name: str, *, default: str | None = None) -> str:
+        url = self._text(name, "")
         if not url:
+            if default is not None:
+                return default
             self._fault(name, "is missing: set it to postgresql://user:password@host/database, or use `make run`.")
         elif not re.match(r"postgres(ql)?(\+psycopg2)?://", url):
             self._fault(name, "must begin with postgresql:// (other databases are not supported).")
@@ -272,15 +275,21 @@ class _Reader:
         return value
 
     def _pii_keys(self) -> tuple[tuple[str, bytes], ...]:
-        keys = []
-        for entry in filter(None, self._secret("PII_KEYS", _DEVELOPMENT_PII_KEYS).split(",")):
-            key_id, _, encoded = entry.strip().partition(":")
-            try:
-                key = base64.b64decode(encoded, validate=True)
-            except (binascii.Error, ValueError):
-                key = b""
-            if not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", key_id) or len(key) != _PII_KEY_BYTES:
-                self._fault("PII_KEYS", "must read id:base64,… with keys of 32 bytes, the newest first.")
-                break
-            keys.append((key_id, key))
-        return tuple(keys)
+        given = self._secret("PII_KEYS", _DEVELOPMENT_PII_KEYS)
+        entries = given.split(",") if given else []
+        keys = dict(filter(None, map(_pii_key, entries)))
+        if len(keys) < len(entries):
+            self._fault("PII_KEYS", "must read id:base64,… with keys of 32 bytes, the newest first, and no id twice.")
+        is_production = self._environment == Environment.PRODUCTION
+        if is_production and given != _DEVELOPMENT_PII_KEYS and _DEVELOPMENT_PII_KEY in keys.values():
+            self._fault("PII_KEYS", "holds the development key, which everybody knows.")
+        return tuple(keys.items())
+
+
+def _pii_key(entry: str) -> tuple[str, bytes] | None:
+    key_id, _, encoded = entry.strip().partition(":")
+    try:
+        key = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return (key_id, key) if re.fullmatch(r"[A-Za-z0-9_-]{1,32}", key_id) and len(key) == _PII_KEY_BYTES else None

@@ -25,6 +25,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.core.clock import utc_now
 from app.core.database import transaction
 from app.core.errors import Conflict, DomainError, Invalid
+from app.core.schemas import whole_body
 from app.core.security import current_actor
 from app.core.tenancy import TenantScoped
 from app.extensions import Model, db
@@ -86,7 +87,7 @@ def idempotent(view: _View) -> _View:
 def _first_or_again(key: str, run: Callable[[], Response]) -> Response:
     secret = f"{current_actor().principal}\n{key}".encode()
     key_hash = hashlib.sha256(b"row" + secret).digest()
-    request_hash = hashlib.sha256(f"{request.method} {request.full_path}\n".encode() + request.get_data()).digest()
+    request_hash = hashlib.sha256(f"{request.method} {request.full_path}\n".encode() + whole_body(request)).digest()
     _lock(key_hash)
     kept = db.session.scalar(select(IdempotencyKey).where(IdempotencyKey.key_hash == key_hash))
     if kept and kept.created_at > utc_now() - KEPT_FOR:

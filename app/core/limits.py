@@ -196,7 +196,12 @@ def charge(limit: Limit, counted_by: str, *, size: int | None = None, cost: int)
     Raises:
         RateLimited: it does not fit; nothing was counted.
     """
-    admission = limits().admit([limits().window(limit, counted_by, size=size, cost=cost)])
+    asked = limits().window(limit, counted_by, size=size, cost=cost)
+    try:
+        admission = limits().admit([asked])
+    except RateLimited as full:
+        g.limit_states = (*g.get("limit_states", ()), *full.states)
+        raise
     g.limit_states = (*g.get("limit_states", ()), *admission.states)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from celery import Celery, Task
 from celery.signals import setup_logging, worker_process_init
 from flask import Flask
+from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
@@ -45,6 +46,9 @@ class TaskName(StrEnum):
     UPKEEP_FORGET = "upkeep.forget_old_answers"
 
 
+# How long a message is worth taking; what is to be done stands in the database, and the sweep sends another message.
+# So messages that no worker took do not pile up.
+_EXPIRES_SECONDS = {TaskName.INGESTION_WORK: 30}
 QUEUE_OF = {
     TaskName.INGESTION_WORK: QueueName.INGESTION,
     TaskName.INGESTION_SWEEP: QueueName.UPKEEP,
@@ -94,7 +98,9 @@ def init_app(app: Flask, settings: Settings) -> None:
             "socket_connect_timeout": 1,
             "max_retries": 1,
         },
-        task_queues=None,
+        # A worker that is told nothing takes from all of them. Each has an exchange of its own: without one they would
+        # share the default queue's, and every message would reach them all.
+        task_queues=[Queue(name.value, Exchange(name.value), routing_key=name.value) for name in QueueName],
         task_default_queue=QueueName.UPKEEP,
         task_routes={name.value: {"queue": queue.value} for name, queue in QUEUE_OF.items()},
         # No schedule file: every periodic task finds out from the database what is due.
@@ -129,7 +135,13 @@ def enqueue(task: TaskName, **arguments: str | int) -> None:
         if time.monotonic() < _state["away_until"]:
             return
         try:
-            celery.send_task(task.value, kwargs=arguments, headers=headers, queue=QUEUE_OF[task].value)
+            celery.send_task(
+                task.value,
+                kwargs=arguments,
+                headers=headers,
+                queue=QUEUE_OF[task].value,
+                expires=_EXPIRES_SECONDS.get(task),
+            )
         except (BrokerError, RedisError, OSError, RuntimeError) as error:
             _state["away_until"] = time.monotonic() + PAUSE_SECONDS
             log.warning("queue.away", extra={"task": task.value, "error": type(error).__name__})

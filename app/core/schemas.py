@@ -12,7 +12,7 @@ from flask import Request, Response
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
-from werkzeug.exceptions import BadRequest, UnprocessableEntity, UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnprocessableEntity, UnsupportedMediaType
 
 # PostgreSQL has no NUL in text, and the other C0 and C1 controls are never part of a name or a note.
 _CONTROL_CHARACTERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -147,6 +147,18 @@ def list_of(item: type[Schema]) -> type[Schema]:
     )
 
 
+def whole_body(req: Request) -> bytes:
+    """The body of a request, all of it.
+
+    Raises:
+        RequestEntityTooLarge: it came without a length, and Werkzeug has cut it off at the limit without a word.
+    """
+    body = req.get_data()
+    if req.content_length is None and req.max_content_length and len(body) >= req.max_content_length:
+        raise RequestEntityTooLarge(f"A body has at most {req.max_content_length} bytes.")
+    return body
+
+
 class BodyParser(FlaskParser):
     """Reads JSON bodies and queries: 415 for another content type, 400 for what is not JSON, 422 for the rest."""
 
@@ -162,11 +174,12 @@ class BodyParser(FlaskParser):
         Raises:
             UnsupportedMediaType: the body is not declared as JSON.
             BadRequest: it is not JSON in UTF-8.
+            RequestEntityTooLarge: it is larger than any body may be.
         """
         if req.mimetype not in _JSON_TYPES.get(req.method, _JSON):
             raise UnsupportedMediaType("Send the body as JSON, with `Content-Type: application/json`.")
         try:
-            return orjson.loads(req.get_data())
+            return orjson.loads(whole_body(req))
         except orjson.JSONDecodeError as error:
             refusal = BadRequest(f"The body is not JSON in UTF-8: {error}.")
             refusal.problem_code = "invalid_json"  # type: ignore[attr-defined]  # read by the error handler

@@ -1,0 +1,77 @@
+"""Fixtures for the core: servers that may be stopped, and the lines of the log."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+import pytest
+from flask import Flask
+from flask_migrate import upgrade
+
+from app import create_app
+from app.core.logging import JsonFormatter
+from app.extensions import db
+from app.settings import Settings
+from deploy.local import engines
+from deploy.local.engines import Engines
+from tests.conftest import TEST_ENVIRONMENT
+
+
+class LogLines:
+    """What was logged, line by line, as it would have been written."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.stream = io.StringIO()
+
+    @property
+    def text(self) -> str:
+        """All lines as one text."""
+        return self.stream.getvalue()
+
+    def all(self, event: str | None = None) -> list[dict[str, Any]]:
+        """All lines, or those of one event."""
+        lines = [orjson.loads(line) for line in self.text.splitlines()]
+        return [line for line in lines if event in (None, line["event"])]
+
+
+@pytest.fixture
+def log_lines() -> Iterator[LogLines]:
+    """What is logged from here on."""
+    lines = LogLines()
+    handler = logging.StreamHandler(lines.stream)
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.addHandler(handler)
+    yield lines
+    root.removeHandler(handler)
+
+
+@pytest.fixture(scope="session")
+def breakable() -> Iterator[Engines]:
+    """A PostgreSQL and a Redis of these tests' own, which may be stopped and started."""
+    with engines.start_temporary() as started:
+        with create_app(Settings.from_environment({**TEST_ENVIRONMENT, **started.environment()})).app_context():
+            upgrade()
+        yield started
+
+
+@pytest.fixture
+def make_breakable_app(breakable: Engines) -> Iterator[Callable[..., Flask]]:
+    """Makes apps on those servers."""
+    made: list[Flask] = []
+
+    def make(**changes: str) -> Flask:
+        made.append(create_app(Settings.from_environment({**TEST_ENVIRONMENT, **breakable.environment(), **changes})))
+        return made[-1]
+
+    yield make
+    for app in made:
+        with app.app_context():
+            db.session.remove()
+            for engine in db.engines.values():
+                engine.dispose()

@@ -1,0 +1,212 @@
+"""Settings: read once, all faults named at once, nothing unsafe in production."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.settings import Rate, Settings, SettingsError
+
+ROOT = Path(__file__).parents[2]
+REACHABLE = {"DATABASE_URL": "postgresql://app@db/library", "REDIS_URL": "redis://cache:6379/0"}
+PII_KEY = base64.b64encode(b"k" * 32).decode()
+PRODUCTION = {
+    **REACHABLE,
+    "APP_ENV": "production",
+    "SECRET_KEY": "a-secret-of-our-own-with-more-than-32-characters",
+    "PII_KEYS": f"2026:{PII_KEY}",
+}
+
+
+def faults_of(environ: dict[str, str]) -> list[str]:
+    with pytest.raises(SettingsError) as refusal:
+        Settings.from_environment(environ)
+    return refusal.value.faults
+
+
+def names_in(faults: list[str]) -> list[str]:
+    return sorted({fault.partition(" ")[0] for fault in faults})
+
+
+def test_an_empty_environment_lacks_only_the_two_addresses() -> None:
+    assert names_in(faults_of({})) == ["DATABASE_URL", "REDIS_URL"]
+    assert len(faults_of({})) == 2
+
+
+def test_every_fault_is_named_at_once() -> None:
+    faults = faults_of(
+        {
+            "APP_ENV": "staging",
+            "DATABASE_URL": "mysql://db/library",
+            "REDIS_URL": "memory://",
+            "DATABASE_POOL_SIZE": "many",
+            "DATABASE_STATEMENT_TIMEOUT_MS": "1",
+            "SECRET_KEY": "short",
+            "PII_KEYS": "no-colon",
+            "API_RATE_LIMIT_REQUESTS": "0",
+            "AUTH_RATE_LIMIT": "5 per minute",
+            "CATALOGUE_RATE_LIMIT": "0/hour",
+            "TRUSTED_PROXIES": "-1",
+            "FORCE_HTTPS": "maybe",
+            "CORS_ORIGINS": "*",
+            "OPEN_LIBRARY_URL": "openlibrary.org",
+            "OPEN_LIBRARY_TIMEOUT_SECONDS": "nan",
+            "OPEN_LIBRARY_REQUESTS_PER_SECOND": "inf",
+            "LOG_LEVEL": "LOUD",
+        }
+    )
+
+    assert names_in(faults) == [
+        "API_RATE_LIMIT_REQUESTS",
+        "APP_ENV",
+        "AUTH_RATE_LIMIT",
+        "CATALOGUE_RATE_LIMIT",
+        "CORS_ORIGINS",
+        "DATABASE_POOL_SIZE",
+        "DATABASE_STATEMENT_TIMEOUT_MS",
+        "DATABASE_URL",
+        "FORCE_HTTPS",
+        "LOG_LEVEL",
+        "OPEN_LIBRARY_REQUESTS_PER_SECOND",
+        "OPEN_LIBRARY_TIMEOUT_SECONDS",
+        "OPEN_LIBRARY_URL",
+        "PII_KEYS",
+        "REDIS_URL",
+        "SECRET_KEY",
+        "TRUSTED_PROXIES",
+    ]
+
+
+def test_faults_never_repeat_a_secret() -> None:
+    faults = faults_of(
+        {"REDIS_URL": "http://:pa55word@cache", "DATABASE_URL": "mysql://u:pa55word@db/x", "SECRET_KEY": "pa55word"}
+    )
+
+    assert "pa55word" not in "".join(faults)
+
+
+def test_production_has_no_default_for_a_secret() -> None:
+    assert names_in(faults_of({**REACHABLE, "APP_ENV": "production"})) == ["PII_KEYS", "SECRET_KEY"]
+
+
+@pytest.mark.parametrize("keys", ["dev:{known}", "2026:{known}", "2026:{own},old:{known}"])
+def test_production_refuses_the_development_values(keys: str) -> None:
+    development = Settings.from_environment(REACHABLE)
+    known = base64.b64encode(development.pii_keys[0][1]).decode()
+    environ = {
+        **PRODUCTION,
+        "SECRET_KEY": development.secret_key,
+        "PII_KEYS": keys.format(known=known, own=PII_KEY),
+    }
+
+    assert names_in(faults_of(environ)) == ["PII_KEYS", "SECRET_KEY"]
+
+
+@pytest.mark.parametrize(
+    "keys", [",", " , ", "2026", f"2026:{PII_KEY},", f"2026:{PII_KEY},2026:{PII_KEY}", "2026:c2hvcnQ="]
+)
+def test_keys_for_personal_data_are_complete_and_distinct(keys: str) -> None:
+    assert names_in(faults_of({**PRODUCTION, "PII_KEYS": keys})) == ["PII_KEYS"]
+
+
+def test_production_insists_on_https_and_json_logs() -> None:
+    settings = Settings.from_environment(PRODUCTION)
+
+    assert settings.is_production
+    assert settings.force_https
+    assert settings.log_format == "json"
+
+
+def test_the_application_keeps_its_defaults() -> None:
+    settings = Settings.from_environment(REACHABLE)
+
+    assert settings.api_rate == Rate(60, 60)
+    assert settings.ingestion_rate == Rate(10, 3600)
+    assert settings.auth_rate == Rate(5, 60)
+    assert settings.catalogue_rate == Rate(1000, 3600)
+    assert settings.inventory_write_rate == Rate(10, 60)
+    assert settings.inventory_read_rate == Rate(30, 60)
+    assert settings.database_statement_timeout_ms == 15_000
+    assert settings.trusted_proxies == 0
+    assert settings.force_https is False
+    assert settings.re_sync_interval_hours == 6
+
+
+def test_without_a_contact_open_library_is_asked_once_a_second() -> None:
+    assert Settings.from_environment(REACHABLE).open_library_requests_per_second == 1
+    with_contact = Settings.from_environment({**REACHABLE, "OPEN_LIBRARY_CONTACT": "librarian@example.org"})
+    assert with_contact.open_library_requests_per_second == 3
+
+
+@pytest.mark.parametrize("given", ["postgres://app@db/library", "postgresql://app@db/library"])
+def test_a_database_address_names_its_driver(given: str) -> None:
+    settings = Settings.from_environment({**REACHABLE, "DATABASE_URL": given})
+
+    assert settings.database_url == "postgresql+psycopg2://app@db/library"
+    assert settings.database_owner_url == settings.database_url
+
+
+def test_a_redis_socket_is_spelled_for_each_of_its_users() -> None:
+    settings = Settings.from_environment({**REACHABLE, "REDIS_URL": "unix:///run/redis.sock?db=2"})
+
+    assert settings.celery_broker_url == "redis+socket:///run/redis.sock?virtual_host=2"
+    assert settings.limits_storage_url == "redis+unix:///run/redis.sock?db=2"
+
+
+def test_every_number_says_its_unit_or_counts_things() -> None:
+    counts = {"database_pool_size", "database_max_overflow", "trusted_proxies", "web_threads", "web_processes"}
+    units = re.compile(r"_(seconds|hours|ms|days|per_second)$")
+
+    numbers = [each.name for each in dataclasses.fields(Settings) if each.type in {"int", "float"}]
+
+    assert [name for name in numbers if name not in counts and not units.search(name)] == []
+
+
+def test_the_example_lists_every_variable_and_nothing_else() -> None:
+    read = set(re.findall(r'"([A-Z][A-Z_]{3,})"', (ROOT / "app/settings.py").read_text()))
+    pairs = {"API", "INGESTION"}
+    read -= {"DEBUG", "INFO", "WARNING", "ERROR"}
+    read |= {f"{name}_RATE_LIMIT_{part}" for name in pairs for part in ("REQUESTS", "WINDOW_SECONDS")}
+    listed = set(re.findall(r"^#?([A-Z][A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    # The last two are read by the commands that start processes, not by the application.
+    assert listed == (read - pairs) | {"PORT", "WORKER_PROCESSES"}
+
+
+def test_the_example_holds_no_value_that_would_be_refused() -> None:
+    example = (ROOT / ".env.example").read_text()
+    uncommented = dict(re.findall(r"^#([A-Z][A-Z_]+)=(.+)$", example, re.MULTILINE))
+
+    settings = Settings.from_environment({**uncommented, "OPEN_LIBRARY_CONTACT": "librarian@example.org"})
+
+    defaults = Settings.from_environment({**REACHABLE, "OPEN_LIBRARY_CONTACT": "librarian@example.org"})
+    differing = {
+        each.name
+        for each in dataclasses.fields(Settings)
+        if getattr(settings, each.name) != getattr(defaults, each.name)
+    }
+    assert differing <= {"database_url", "database_owner_url", "redis_url", "web_processes"}
+
+
+def test_a_process_that_can_not_start_says_why_in_one_go() -> None:
+    environ = {"PATH": os.environ["PATH"], "APP_ENV": "production", "PYTHONDONTWRITEBYTECODE": "1"}
+
+    outcome = subprocess.run(
+        [sys.executable, "-c", "import wsgi"],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert outcome.returncode != 0
+    for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "PII_KEYS"):
+        assert f"- {name} " in outcome.stderr
