@@ -14,8 +14,8 @@ from app.extensions import celery
 SECOND, HOUR = 1.0, 3600.0
 
 SCHEDULE = {
-    # A job that no message reached, or whose worker died, waits no longer than this.
-    TaskName.INGESTION_SWEEP: 10 * SECOND,
+    # A job that no message reached, whose worker died, or that waited for Open Library, waits no longer than this.
+    TaskName.INGESTION_SWEEP: 5 * SECOND,
     # Re-syncs are due by the hour; a minute's delay is nothing beside that.
     TaskName.INGESTION_RESYNC: 60 * SECOND,
     # Answers to repeated POSTs are kept for a day; an hour more costs little.

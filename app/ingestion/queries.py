@@ -1,0 +1,251 @@
+"""Questions about ingestion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, bindparam, exists, func, select
+
+from app.core.database import Question, Row, compiled, rows
+from app.core.pagination import Listing, named
+from app.core.tenancy import current_tenant_id
+from app.extensions import db
+from app.ingestion.models import (
+    UNFINISHED,
+    Item,
+    ItemState,
+    Job,
+    Log,
+    QueryWork,
+    QueueEntry,
+    ResyncSchedule,
+    SyncedQuery,
+)
+from app.tenants.models import Tenant, TenantStatus
+
+_JOB_COLUMNS = (
+    "id",
+    "status",
+    "query",
+    "open_library_keys",
+    "isbns",
+    "max_works",
+    "refresh",
+    "works_total",
+    "works_created",
+    "works_updated",
+    "works_unchanged",
+    "works_failed",
+    "attempts",
+    "error_code",
+    "error_message",
+    "source",
+    "batch_id",
+    "trigger",
+    "created_at",
+    "started_at",
+    "finished_at",
+)
+_AS_THEY_ARE = ("id", "status", "query", "open_library_keys", "isbns", "max_works", "refresh")
+_AT_THE_END = ("attempts", "source", "batch_id", "trigger", "created_at", "started_at", "finished_at")
+_LOG_COLUMNS = ("job_id", "open_library_key", "action", "message", "at")
+
+
+def shown(job: Job) -> dict[str, Any]:
+    """A job as clients see it."""
+    return _shown({name: getattr(job, name) for name in _JOB_COLUMNS})
+
+
+def _shown(flat: dict[str, Any]) -> dict[str, Any]:
+    counts = {name: flat[f"works_{name}"] for name in ("created", "updated", "unchanged", "failed")}
+    error = {"code": flat["error_code"], "message": flat["error_message"]} if flat["error_code"] else None
+    return {
+        **{name: flat[name] for name in _AS_THEY_ARE},
+        "progress": {"total": flat["works_total"], "done": sum(counts.values()), **counts},
+        "error": error,
+        **{name: flat[name] for name in _AT_THE_END},
+    }
+
+
+def _render_job(row: Row) -> dict[str, Any]:
+    return _shown(dict(zip(_JOB_COLUMNS, row, strict=True)))
+
+
+def _jobs() -> Select[Any]:
+    return select(*(getattr(Job, name) for name in _JOB_COLUMNS)).where(Job.tenant_id == bindparam("tenant_id"))
+
+
+JOBS = Listing(
+    "ingestion_jobs",
+    _jobs(),
+    tie=Job.id,
+    sorts={"created_at": Job.created_at},
+    default_sort="-created_at",
+    filters={
+        "status": Job.status == bindparam("status"),
+        "batch_id": Job.batch_id == bindparam("batch_id"),
+        "trigger": Job.trigger == bindparam("trigger"),
+        "source": Job.source == bindparam("source"),
+    },
+    render=_render_job,
+)
+
+LOGS = Listing(
+    "ingestion_logs",
+    select(*(getattr(Log, name) for name in _LOG_COLUMNS)).where(Log.tenant_id == bindparam("tenant_id")),
+    tie=Log.id,
+    sorts={"at": Log.at},
+    default_sort="-at",
+    filters={
+        "job_id": Log.job_id == bindparam("job_id"),
+        "open_library_key": Log.open_library_key == bindparam("open_library_key"),
+        "action": Log.action == bindparam("action"),
+        "message": func.strpos(func.lower(Log.message), func.lower(bindparam("message"))) > 0,
+        "since": Log.at >= bindparam("since"),
+        "until": Log.at <= bindparam("until"),
+    },
+    render=named(*_LOG_COLUMNS),
+)
+
+
+def job_and_revision(job_id: UUID) -> tuple[dict[str, Any], int] | None:
+    """A job of the current tenant as clients see it, with the number of its last change; by one short read."""
+    found = rows(_job_question(), {"tenant_id": current_tenant_id(), "id": job_id})
+    return (_render_job(found[0][:-1]), int(found[0][-1])) if found else None
+
+
+@cache
+def _job_question() -> Question:
+    return compiled(_jobs().where(Job.id == bindparam("id")).add_columns(Job.revision))
+
+
+def job(job_id: UUID, *, lock: bool = False) -> Job | None:
+    """One job of the current tenant as it is in the database, whatever was read before."""
+    statement = select(Job).where(Job.tenant_id == current_tenant_id(), Job.id == job_id)
+    if lock:
+        statement = statement.with_for_update()
+    return db.session.scalar(statement.execution_options(populate_existing=True))
+
+
+def unfinished_jobs(*, limit: int) -> list[Job]:
+    """Some of the current tenant's unfinished jobs, locked, the oldest first."""
+    statement = (
+        select(Job)
+        .where(Job.tenant_id == current_tenant_id(), Job.status.in_(UNFINISHED))
+        .order_by(Job.created_at, Job.id)
+        .limit(limit)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    return list(db.session.scalars(statement))
+
+
+def suspended_tenants_in_queue() -> list[UUID]:
+    """The suspended tenants that have jobs in the queue."""
+    statement = (
+        select(QueueEntry.tenant_id)
+        .join(Tenant, (Tenant.id == QueueEntry.tenant_id) & (Tenant.status == TenantStatus.SUSPENDED))
+        .distinct()
+    )
+    return list(db.session.scalars(statement))
+
+
+def pending_items(job_id: UUID, *, limit: int) -> list[str]:
+    """The next items that a job has to take up."""
+    statement = (
+        select(Item.item)
+        .where(Item.tenant_id == current_tenant_id(), Item.job_id == job_id, Item.state == ItemState.PENDING)
+        .order_by(Item.item)
+        .limit(limit)
+    )
+    return list(db.session.scalars(statement))
+
+
+def has_items(job_id: UUID, state: ItemState) -> bool:
+    """True where a job has an item in this state."""
+    statement = select(
+        exists().where(Item.tenant_id == current_tenant_id(), Item.job_id == job_id, Item.state == state)
+    )
+    return bool(db.session.scalar(statement))
+
+
+def known_items(job_id: UUID, items: Iterable[str]) -> dict[str, ItemState]:
+    """Which of these items a job has met already, and what became of them."""
+    statement = select(Item.item, Item.state).where(
+        Item.tenant_id == current_tenant_id(), Item.job_id == job_id, Item.item.in_(list(items))
+    )
+    return {item: ItemState(state) for item, state in db.session.execute(statement)}
+
+
+def vanished_works(job: Job) -> Select[Any]:
+    """The works that a job's query brought once and that this job has not met."""
+    return select(QueryWork.open_library_key).where(
+        QueryWork.tenant_id == job.tenant_id,
+        QueryWork.query_key == job.query_key,
+        ~exists().where(
+            Item.tenant_id == job.tenant_id, Item.job_id == job.id, Item.item == QueryWork.open_library_key
+        ),
+    )
+
+
+def queries_to_sync() -> list[SyncedQuery]:
+    """The current tenant's queries that no unfinished job is busy with, in a fixed order."""
+    busy = exists().where(
+        Job.tenant_id == SyncedQuery.tenant_id, Job.query_key == SyncedQuery.query_key, Job.status.in_(UNFINISHED)
+    )
+    statement = (
+        select(SyncedQuery)
+        .where(SyncedQuery.tenant_id == current_tenant_id(), ~busy)
+        .order_by(SyncedQuery.last_synced_at, SyncedQuery.query_key)
+    )
+    return list(db.session.scalars(statement))
+
+
+def resync() -> dict[str, Any]:
+    """When the current tenant's queries are run again, and what came of it last."""
+    (enabled, interval_hours, counted_from, last_run_at), *_ = rows(
+        _resync_question(), {"tenant_id": current_tenant_id()}
+    )
+    queries = [
+        dict(zip(("query", "last_synced_at", "works"), row, strict=True))
+        for row in rows(_queries_question(), {"tenant_id": current_tenant_id()})
+    ]
+    return {
+        "enabled": enabled,
+        "interval_hours": interval_hours,
+        "last_run_at": last_run_at,
+        "next_run_at": _next_run_at(counted_from, interval_hours),
+        "queries": queries,
+    }
+
+
+def _next_run_at(counted_from: datetime | None, interval_hours: int) -> datetime | None:
+    return counted_from and counted_from + timedelta(hours=interval_hours)
+
+
+@cache
+def _resync_question() -> Question:
+    return compiled(
+        select(
+            Tenant.status == TenantStatus.ACTIVE,
+            Tenant.resync_interval_hours,
+            ResyncSchedule.counted_from,
+            ResyncSchedule.last_run_at,
+        )
+        .select_from(Tenant)
+        .outerjoin(ResyncSchedule, ResyncSchedule.tenant_id == Tenant.id)
+        .where(Tenant.id == bindparam("tenant_id"))
+    )
+
+
+@cache
+def _queries_question() -> Question:
+    return compiled(
+        select(SyncedQuery.query, SyncedQuery.last_synced_at, SyncedQuery.works)
+        .where(SyncedQuery.tenant_id == bindparam("tenant_id"))
+        .order_by(SyncedQuery.query_key)
+    )

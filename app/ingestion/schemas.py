@@ -1,0 +1,219 @@
+"""What comes in and goes out for ingestion."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate, validates_schema
+
+from app.core.isbn import InvalidIsbn, normalize_isbn
+from app.core.schemas import ListArguments, Moment, StrictSchema, Text, WholeNumber, list_of
+from app.ingestion.models import JobStatus, LogAction, Source, Trigger
+from app.ingestion.queries import JOBS, LOGS
+from app.openlibrary.errors import InvalidQuery
+from app.openlibrary.query import parse_query
+
+MOST_WORKS = 10_000
+MOST_KEYS = 500
+MOST_JOBS = 50
+_WISHES = ("query", "open_library_keys", "isbns")
+_WORK_KEY = re.compile(r"(?:/works/)?(OL[1-9][0-9]{0,11}W)")
+# The longest way to write a key, or an ISBN with its hyphens.
+_MOST_CHARACTERS = 40
+
+
+def _values(kind: type[Any]) -> list[str]:
+    return [each.value for each in kind]
+
+
+class WorkKey(Text):
+    """A work's key, with or without its folder; comes out bare."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Take what a text takes, but for the length."""
+        super().__init__(max_length=_MOST_CHARACTERS, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        match = _WORK_KEY.fullmatch(super()._deserialize(value, attr, data, **kwargs))
+        if match is None:
+            raise ValidationError("Must be a work's key, like OL45804W or /works/OL45804W.")
+        return match[1]
+
+
+class Isbn(Text):
+    """An ISBN of 10 or 13 digits, hyphens allowed, with a check digit that fits; comes out as 13 digits."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Take what a text takes, but for the length."""
+        super().__init__(max_length=_MOST_CHARACTERS, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        try:
+            return normalize_isbn(super()._deserialize(value, attr, data, **kwargs))
+        except InvalidIsbn as error:
+            raise ValidationError(str(error)) from error
+
+
+class QueryText(Text):
+    """A query that Open Library can be asked."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        query = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            parse_query(query)
+        except InvalidQuery as error:
+            raise ValidationError(error.detail) from error
+        return query
+
+
+class JobRequestSchema(StrictSchema):
+    """A wish for works: a query, keys or ISBNs."""
+
+    query = QueryText(
+        min_length=2,
+        max_length=200,
+        metadata={
+            "description": "`author:…`, `subject:…`, `title:…`, `isbn:…` or free words.",
+            "example": "author:Tolkien",
+        },
+    )
+    open_library_keys = fields.List(
+        WorkKey(metadata={"example": "OL45804W"}),
+        validate=validate.Length(min=1, max=MOST_KEYS),
+        metadata={"description": "Keys of works, with or without `/works/`."},
+    )
+    isbns = fields.List(
+        Isbn(metadata={"example": "978-0-261-10357-3"}),
+        validate=validate.Length(min=1, max=MOST_KEYS),
+        metadata={"description": "ISBN-10 or ISBN-13, hyphens allowed."},
+    )
+    max_works = WholeNumber(minimum=1, maximum=MOST_WORKS, load_default=1000, metadata={"example": 100})
+    refresh = fields.Boolean(
+        truthy={True},
+        falsy={False},
+        load_default=False,
+        metadata={"description": "Ask Open Library even where our copy is fresh.", "example": False},
+    )
+
+    @validates_schema(skip_on_field_errors=True)
+    def _check_one_wish(self, data: dict[str, Any], **_: Any) -> None:
+        if sum(name in data for name in _WISHES) != 1:
+            raise ValidationError("Give exactly one of query, open_library_keys and isbns.")
+
+
+class BatchRequestSchema(StrictSchema):
+    """Several wishes at once."""
+
+    jobs = fields.List(fields.Nested(JobRequestSchema), required=True, validate=validate.Length(min=1, max=MOST_JOBS))
+
+
+class ProgressSchema(StrictSchema):
+    """How far a job is; `done` is the sum of the four that follow it."""
+
+    total = fields.Integer(
+        required=True, metadata={"description": "0 until the first answer to a query tells.", "example": 300}
+    )
+    done = fields.Integer(required=True, metadata={"example": 200})
+    created = fields.Integer(required=True, metadata={"example": 150})
+    updated = fields.Integer(required=True, metadata={"example": 9})
+    unchanged = fields.Integer(required=True, metadata={"example": 40})
+    failed = fields.Integer(required=True, metadata={"example": 1})
+
+
+class JobErrorSchema(StrictSchema):
+    """Why a job failed, or what it is waiting for."""
+
+    code = fields.String(required=True, metadata={"example": "upstream_unavailable"})
+    message = fields.String(required=True, metadata={"example": "Open Library answers 503."})
+
+
+class JobSchema(StrictSchema):
+    """A job."""
+
+    id = fields.UUID(required=True)
+    status = fields.String(required=True, validate=validate.OneOf(_values(JobStatus)))
+    query = fields.String(required=True, allow_none=True, metadata={"example": "author:Tolkien"})
+    open_library_keys = fields.List(fields.String(), required=True, allow_none=True)
+    isbns = fields.List(fields.String(), required=True, allow_none=True)
+    max_works = fields.Integer(required=True, metadata={"example": 1000})
+    refresh = fields.Boolean(required=True)
+    progress = fields.Nested(ProgressSchema, required=True)
+    attempts = fields.Integer(required=True, metadata={"description": "How often work on it was begun.", "example": 1})
+    error = fields.Nested(JobErrorSchema, required=True, allow_none=True)
+    source = fields.String(
+        required=True,
+        allow_none=True,
+        validate=validate.OneOf(_values(Source)),
+        metadata={"description": "`mirror` where Open Library could not be reached and our copy of it answered."},
+    )
+    batch_id = fields.UUID(required=True, allow_none=True)
+    trigger = fields.String(required=True, validate=validate.OneOf(_values(Trigger)))
+    created_at = Moment(required=True)
+    started_at = Moment(required=True, allow_none=True)
+    finished_at = Moment(required=True, allow_none=True)
+
+
+class BatchSchema(StrictSchema):
+    """Jobs that were accepted together."""
+
+    batch_id = fields.UUID(required=True, allow_none=True)
+    jobs = fields.List(fields.Nested(JobSchema), required=True)
+
+
+class JobListArguments(ListArguments):
+    """Filters and order of the list of jobs."""
+
+    status = Text(validate=validate.OneOf(_values(JobStatus)))
+    batch_id = fields.UUID()
+    trigger = Text(validate=validate.OneOf(_values(Trigger)))
+    source = Text(validate=validate.OneOf(_values(Source)))
+    sort = Text(validate=validate.OneOf(JOBS.sort_names), load_default=JOBS.default_sort)
+
+
+JobListSchema = list_of(JobSchema)
+
+
+class LogSchema(StrictSchema):
+    """What came of one work in one job."""
+
+    job_id = fields.UUID(required=True)
+    open_library_key = fields.String(required=True, allow_none=True, metadata={"example": "OL45804W"})
+    action = fields.String(required=True, validate=validate.OneOf(_values(LogAction)))
+    message = fields.String(required=True, allow_none=True)
+    at = Moment(required=True)
+
+
+class LogListArguments(ListArguments):
+    """Filters and order of the log."""
+
+    job_id = fields.UUID()
+    open_library_key = WorkKey()
+    action = Text(validate=validate.OneOf(_values(LogAction)))
+    message = Text(max_length=200, metadata={"description": "Part of the message, in any case."})
+    since = Moment(metadata={"description": "Not before this time.", "example": "2026-01-31T00:00:00Z"})
+    until = Moment(metadata={"description": "Not after this time.", "example": "2026-12-31T00:00:00Z"})
+    sort = Text(validate=validate.OneOf(LOGS.sort_names), load_default=LOGS.default_sort)
+
+
+LogListSchema = list_of(LogSchema)
+
+
+class SyncedQuerySchema(StrictSchema):
+    """A query that is run again at every re-sync."""
+
+    query = fields.String(required=True, metadata={"example": "author:Tolkien"})
+    last_synced_at = Moment(required=True)
+    works = fields.Integer(required=True, metadata={"example": 300})
+
+
+class ResyncSchema(StrictSchema):
+    """When the tenant's queries are run again."""
+
+    enabled = fields.Boolean(required=True)
+    interval_hours = fields.Integer(required=True, metadata={"example": 6})
+    last_run_at = Moment(required=True, allow_none=True)
+    next_run_at = Moment(
+        required=True, allow_none=True, metadata={"description": "null while there is no query to run."}
+    )
+    queries = fields.List(fields.Nested(SyncedQuerySchema), required=True)

@@ -1,0 +1,275 @@
+"""Writing down what a page brought: books, items, log, progress and position, all in one transaction.
+
+So a worker may end at any moment: either the whole page is there and counted, or nothing of it is and it is fetched
+again. Every work is an item first, so none is counted twice, however often search results shift between pages.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Select, delete, func, insert, literal, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from app.catalog import service as catalog
+from app.core.clock import utc_now
+from app.core.database import transaction
+from app.extensions import db
+from app.ingestion import queries
+from app.ingestion.models import (
+    Item,
+    ItemState,
+    Job,
+    JobStatus,
+    Log,
+    LogAction,
+    QueryWork,
+    ResyncSchedule,
+    Source,
+    SyncedQuery,
+    Trigger,
+)
+from app.ingestion.service import leases
+from app.ingestion.service.errors import ALL_FAILED, NOTHING_FOUND, LeaseLost
+from app.ingestion.service.fetching import Page
+from app.ingestion.service.jobs import end_job
+from app.ingestion.service.leases import Slice, patiently
+
+log = logging.getLogger(__name__)
+# Nothing that these statements change is read again from the session.
+_UNSYNCED = {"synchronize_session": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one item: how it is counted, and what the log says."""
+
+    item: str
+    action: LogAction
+    state: ItemState
+    open_library_key: str | None
+    message: str | None = None
+
+    @property
+    def counted_as(self) -> LogAction:
+        """A merged work's book moved, which is a change."""
+        return LogAction.UPDATED if self.action is LogAction.REDIRECTED else self.action
+
+
+def record_page(taken: Slice, page: Page) -> None:
+    """Write a page and give the job back, or end it if that was all.
+
+    A work that can't be written costs a line in the log; those beside it are written.
+
+    Raises:
+        LeaseLost: the job is no longer this worker's; nothing was written.
+    """
+    try:
+        patiently(partial(_write, taken, page))
+    except OperationalError:
+        raise
+    except (DBAPIError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        log.warning("ingestion.page_divided", extra={"items": len(page.items), "error": type(error).__name__})
+        _write_divided(taken, page, error)
+
+
+def _write_divided(taken: Slice, page: Page, error: Exception) -> None:
+    """Write a page that was refused in halves, down to the one work that is at fault."""
+    if not page.items:
+        raise error
+    if len(page.items) > 1:
+        middle = len(page.items) // 2
+        record_page(taken, page.part(page.items[:middle], is_last=False))
+        record_page(taken, page.part(page.items[middle:], is_last=page.is_last))
+        return
+    log.error("ingestion.work_refused", extra={"item": page.items[0]}, exc_info=error)
+    reason = f"The work could not be recorded ({type(error).__name__})."
+    patiently(partial(_write, taken, page.refused(reason)))
+
+
+def _write(taken: Slice, page: Page) -> None:
+    with transaction():
+        job = queries.job(taken.job_id, lock=True)
+        if job is None or not leases.is_held(taken, lock=True):
+            raise LeaseLost
+        page = _without_known(job, page)
+        outcomes = _recorded(page)
+        _settle(job, page, outcomes)
+        _count(job, page, outcomes)
+        if not page.is_last:
+            db.session.flush()
+            return
+        _advance(job, page)
+        _continue_or_end(taken, job)
+
+
+def _without_known(job: Job, page: Page) -> Page:
+    """Leave out what the job has met on another page, so that it counts once."""
+    if not page.items:
+        return page
+    known = queries.known_items(job.id, page.items)
+    unsettled = [item for item in page.items if known.get(item, ItemState.PENDING) is ItemState.PENDING]
+    return page.part(unsettled, is_last=page.is_last)
+
+
+def _recorded(page: Page) -> list[Outcome]:
+    """Bring the catalogue up to the page, and say for each item what that did."""
+    works = {page.works[item].open_library_key: page.works[item] for item in page.items if item in page.works}
+    told = {work.open_library_key: work for work in catalog.record_works(list(works.values()))} if works else {}
+    moved = [(item, page.redirects[item]) for item in page.items if item in page.redirects]
+    redirected = {work.open_library_key: work for work in catalog.record_redirects(moved)} if moved else {}
+    withdrawn = [item for item in page.items if item in page.deleted]
+    marked = {work.open_library_key: work for work in catalog.mark_deleted_upstream(withdrawn)} if withdrawn else {}
+    outcomes = []
+    counted: set[str] = set()
+    for item in page.items:
+        if item in page.works:
+            key = page.works[item].open_library_key
+            outcomes.append(_outcome_of_work(item, told[key], is_repeated=key in counted))
+            counted.add(key)
+        elif item in redirected:
+            outcomes.append(Outcome(item, LogAction.REDIRECTED, ItemState.GONE, item, redirected[item].message))
+        elif item in marked:
+            outcomes.append(Outcome(item, LogAction(marked[item].action), ItemState.GONE, item, marked[item].message))
+        else:
+            outcomes.append(_outcome_of_failure(item, page))
+    return outcomes
+
+
+def _outcome_of_work(item: str, work: catalog.RecordedWork, *, is_repeated: bool) -> Outcome:
+    """Several ISBNs may be of one work: it is created by the first of them only."""
+    action = LogAction.UNCHANGED if is_repeated else LogAction(work.action)
+    return Outcome(item, action, ItemState.DONE, work.open_library_key, work.message)
+
+
+def _outcome_of_failure(item: str, page: Page) -> Outcome:
+    key = item if item.startswith("OL") else None
+    return Outcome(item, LogAction.FAILED, ItemState.FAILED, key, page.why_not(item))
+
+
+def _settle(job: Job, page: Page, outcomes: Sequence[Outcome]) -> None:
+    if not outcomes:
+        return
+    own = {"tenant_id": job.tenant_id, "job_id": job.id}
+    items = upsert(Item).values([{**own, "item": each.item, "state": each.state} for each in outcomes])
+    db.session.execute(
+        items.on_conflict_do_update(
+            index_elements=["tenant_id", "job_id", "item"], set_={"state": items.excluded.state}
+        )
+    )
+    lines = [
+        {**own, "open_library_key": each.open_library_key, "action": each.action, "message": each.message}
+        for each in outcomes
+    ]
+    db.session.execute(insert(Log), lines)
+    if job.query is not None and page.redirects:
+        # From here on the query stands for the work that the other was merged into.
+        targets = {work.open_library_key for work in page.redirects.values()}
+        survivors = upsert(Item).values([{**own, "item": key, "state": ItemState.DONE} for key in targets])
+        db.session.execute(survivors.on_conflict_do_nothing())
+
+
+def _count(job: Job, page: Page, outcomes: Sequence[Outcome]) -> None:
+    counts = Counter(each.counted_as for each in outcomes)
+    job.works_created += counts[LogAction.CREATED]
+    job.works_updated += counts[LogAction.UPDATED]
+    job.works_unchanged += counts[LogAction.UNCHANGED]
+    job.works_failed += counts[LogAction.FAILED]
+    if page.source is Source.MIRROR or job.source is None:
+        job.source = page.source
+    job.error_code = job.error_message = None
+    job.revision += 1
+
+
+def _advance(job: Job, page: Page) -> None:
+    """Move on in the search; where it is over, the works that it used to bring and no longer does are looked for."""
+    if job.is_search_over:
+        return
+    job.search_position += page.hits
+    job.works_failed += page.unreadable
+    db.session.flush()
+    if page.unreadable:
+        _log_unreadable(job, page.unreadable)
+    job.is_search_over = page.hits == 0 or job.search_position >= min(page.total, job.max_works)
+    if not job.is_search_over:
+        job.works_total = min(page.total, job.max_works)
+        return
+    # Hits that came twice were counted once.
+    job.works_total = job.works_done
+    if job.trigger == Trigger.RESYNC and job.source == Source.OPEN_LIBRARY:
+        job.works_total += _take_up_vanished(job)
+
+
+def _log_unreadable(job: Job, number: int) -> None:
+    line = {"tenant_id": job.tenant_id, "job_id": job.id, "action": LogAction.FAILED}
+    db.session.execute(insert(Log), [{**line, "message": "A hit of the search could not be read."}] * number)
+
+
+def _take_up_vanished(job: Job) -> int:
+    vanished = queries.vanished_works(job).add_columns(
+        literal(job.tenant_id), literal(job.id), literal(ItemState.PENDING)
+    )
+    taken_up = db.session.execute(insert(Item).from_select(["item", "tenant_id", "job_id", "state"], vanished))
+    return int(taken_up.rowcount)  # type: ignore[attr-defined]  # an INSERT's result has it
+
+
+def _continue_or_end(taken: Slice, job: Job) -> None:
+    db.session.flush()
+    if not job.is_search_over or queries.has_items(job.id, ItemState.PENDING):
+        leases.give_back(taken)
+    elif job.works_succeeded:
+        if job.query is not None:
+            _remember_query(job)
+        end_job(job, JobStatus.COMPLETED)
+    elif job.works_failed:
+        message = f"None of the {job.works_failed} works could be recorded; the log says why."
+        end_job(job, JobStatus.FAILED, error_code=ALL_FAILED, message=message)
+    else:
+        end_job(job, JobStatus.FAILED, error_code=NOTHING_FOUND, message="Open Library has no work for this query.")
+    log_end(job)
+
+
+def log_end(job: Job) -> None:
+    """Tell the log that a job ended."""
+    if job.finished_at is not None:
+        log.info(
+            "ingestion.finished",
+            extra={
+                "status": job.status,
+                "works": job.works_done,
+                "seconds": round((job.finished_at - job.created_at).total_seconds(), 1),
+            },
+        )
+
+
+def _remember_query(job: Job) -> None:
+    """Keep the query and the works it brought for the re-sync, and let those go that are no more."""
+    now = utc_now()
+    values = {"query": job.query, "max_works": job.max_works, "works": 0, "last_synced_at": now}
+    query = upsert(SyncedQuery).values(tenant_id=job.tenant_id, query_key=job.query_key, **values)
+    db.session.execute(query.on_conflict_do_update(index_elements=["tenant_id", "query_key"], set_=values))
+    own = (QueryWork.tenant_id == job.tenant_id, QueryWork.query_key == job.query_key)
+    gone = _items(job, ItemState.GONE).with_only_columns(Item.item)
+    db.session.execute(delete(QueryWork).where(*own, QueryWork.open_library_key.in_(gone)), execution_options=_UNSYNCED)
+    brought = _items(job, ItemState.DONE).with_only_columns(Item.tenant_id, literal(job.query_key), Item.item)
+    works = upsert(QueryWork).from_select(["tenant_id", "query_key", "open_library_key"], brought)
+    db.session.execute(works.on_conflict_do_nothing())
+    number = select(func.count()).select_from(QueryWork).where(*own).scalar_subquery()
+    db.session.execute(
+        update(SyncedQuery)
+        .where(SyncedQuery.tenant_id == job.tenant_id, SyncedQuery.query_key == job.query_key)
+        .values(works=number),
+        execution_options=_UNSYNCED,
+    )
+    schedule = upsert(ResyncSchedule).values(tenant_id=job.tenant_id, counted_from=now)
+    db.session.execute(schedule.on_conflict_do_nothing())
+
+
+def _items(job: Job, state: ItemState) -> Select[Any]:
+    return select(Item).where(Item.tenant_id == job.tenant_id, Item.job_id == job.id, Item.state == state)

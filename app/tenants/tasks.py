@@ -1,0 +1,17 @@
+"""Upkeep of what every tenant has."""
+
+from __future__ import annotations
+
+from app.core.idempotency import forget_old_answers
+from app.core.queue import TaskName
+from app.core.tenancy import tenant
+from app.extensions import celery
+from app.tenants import queries
+
+
+@celery.task(name=TaskName.UPKEEP_FORGET.value)
+def forget() -> None:
+    """Delete the answers that are kept for repeated requests and too old to be asked for."""
+    for tenant_id in queries.active_tenant_ids():
+        with tenant(tenant_id):
+            forget_old_answers()
