@@ -7,22 +7,13 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import (
-    CheckConstraint,
-    ForeignKeyConstraint,
-    Index,
-    Text,
-    UniqueConstraint,
-    func,
-    literal_column,
-    text,
-)
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, Text, UniqueConstraint, func, literal_column, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.clock import new_id
 from app.core.tenancy import TenantScoped
-from app.extensions import db
+from app.extensions import Model
 
 # Compared by code point: folded text needs no language's rules, and every server then sorts alike.
 FOLDED_TEXT: Final = Text(collation="C")
@@ -79,11 +70,12 @@ def _of_book(table: str) -> ForeignKeyConstraint:
     )
 
 
-class Book(TenantScoped, db.Model):
+class Book(TenantScoped, Model):
     """A tenant's record of one work.
 
     The columns from `title` to `series` are what the book says: `source_fields`, what the source last told, overlaid by
-    `overrides`, what a librarian set by hand. `content_hash` is the hash of that, the same as in its newest version.
+    `overrides`, what a librarian set by hand. `content_hash` is the hash of that, the same as in its newest version;
+    `editions_hash` that of the editions last told, so that the same ones are not written again.
     """
 
     __tablename__ = "books"
@@ -113,6 +105,7 @@ class Book(TenantScoped, db.Model):
     overrides: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     source_fields: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     content_hash: Mapped[bytes]
+    editions_hash: Mapped[bytes | None]
     sort_title: Mapped[str] = mapped_column(FOLDED_TEXT)
     checked_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -132,18 +125,18 @@ class Book(TenantScoped, db.Model):
         CheckConstraint(f"first_publish_year > {UNKNOWN_YEAR}", name="first_publish_year"),
         Index("ix_books_created_at", "tenant_id", "created_at", "id"),
         Index("ix_books_sort_title", "tenant_id", "sort_title", "id"),
-        Index(
-            "ix_books_sort_year", "tenant_id", text(f"coalesce(first_publish_year, {UNKNOWN_YEAR})"), "id"
-        ),
+        Index("ix_books_sort_year", "tenant_id", text(f"coalesce(first_publish_year, {UNKNOWN_YEAR})"), "id"),
         Index("ix_books_times_borrowed", "tenant_id", "times_borrowed", "id"),
     )
 
 
 # The order by year; the number stands in the statement as it does in the index, or the index would not be used.
-SORT_YEAR: Final = func.coalesce(Book.first_publish_year, literal_column(str(UNKNOWN_YEAR), Book.first_publish_year.type))
+SORT_YEAR: Final = func.coalesce(
+    Book.first_publish_year, literal_column(str(UNKNOWN_YEAR), Book.first_publish_year.type)
+)
 
 
-class BookVersion(TenantScoped, db.Model):
+class BookVersion(TenantScoped, Model):
     """What a book said from one moment on; never changed, and deleted only with its book."""
 
     __tablename__ = "book_versions"
@@ -165,7 +158,7 @@ class BookVersion(TenantScoped, db.Model):
     )
 
 
-class Edition(TenantScoped, db.Model):
+class Edition(TenantScoped, Model):
     """One ISBN of a book, or an edition that Open Library knows without one.
 
     An ISBN belongs to the book of the tenant that had it first. An edition of several ISBNs is several rows.
@@ -204,7 +197,7 @@ class Edition(TenantScoped, db.Model):
     )
 
 
-class Author(TenantScoped, db.Model):
+class Author(TenantScoped, Model):
     """Somebody who wrote books of the tenant; those without an Open Library key are told apart by their folded name.
 
     An author whose last book is gone stays, without rows in `book_authors`.
@@ -233,7 +226,7 @@ class Author(TenantScoped, db.Model):
     )
 
 
-class BookAuthor(TenantScoped, db.Model):
+class BookAuthor(TenantScoped, Model):
     """Who wrote a book; `position` counts from 0 in the order of the title page."""
 
     __tablename__ = "book_authors"
@@ -251,7 +244,7 @@ class BookAuthor(TenantScoped, db.Model):
     )
 
 
-class BookTerm(TenantScoped, db.Model):
+class BookTerm(TenantScoped, Model):
     """A word that lists are filtered and counted by: `term` as it is compared, `display` as it is shown.
 
     A table of its own because row-level security keeps PostgreSQL from using an inverted index on the arrays.
@@ -271,7 +264,7 @@ class BookTerm(TenantScoped, db.Model):
     )
 
 
-class BookAlias(TenantScoped, db.Model):
+class BookAlias(TenantScoped, Model):
     """A name a book had before a merge: the id of a book that went up in it, or a former Open Library key."""
 
     __tablename__ = "book_aliases"

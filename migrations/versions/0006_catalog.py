@@ -41,6 +41,7 @@ def upgrade() -> None:
     sa.Column('overrides', postgresql.JSONB(), server_default=sa.text("'{}'"), nullable=False),
     sa.Column('source_fields', postgresql.JSONB(), server_default=sa.text("'{}'"), nullable=False),
     sa.Column('content_hash', sa.LargeBinary(), nullable=False),
+    sa.Column('editions_hash', sa.LargeBinary(), nullable=True),
     sa.Column('sort_title', sa.Text(collation='C'), nullable=False),
     sa.Column('checked_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),

@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
+from typing import Any, Final
 from uuid import UUID
+
+import orjson
+from sqlalchemy import Text, bindparam, cast, or_, select
+
+from app.catalog.models import BookVersion, VersionOrigin
+from app.catalog.service.books import revise
+from app.catalog.service.content import CONTENT_FIELDS, changed_fields
+from app.catalog.service.sets import TENANT, one_id, run, table_of
+from app.catalog.service.states import existing_state
+from app.core.database import Question, compiled, rows, transaction
+from app.core.errors import NotFound
+from app.core.tenancy import current_tenant_id
+
+_VERSIONS: Final = table_of(BookVersion)
 
 
 def restore_version(book_id: UUID | None, number: int) -> None:
@@ -13,9 +28,25 @@ def restore_version(book_id: UUID | None, number: int) -> None:
 
     Raises:
         NotFound: this tenant has no such book, or the book no such version.
-        IsbnTaken: another book has one of the version's ISBNs by now.
     """
-    raise NotImplementedError
+    with transaction():
+        before = existing_state(book_id)
+        content = _snapshot(before.id, number)
+        overrides = {name: content[name] for name in CONTENT_FIELDS if content[name] != before.source_fields.get(name)}
+        revise(before, overrides, origin=VersionOrigin.RESTORE, is_forced=True)
+
+
+def _snapshot(book_id: UUID, number: int) -> dict[str, Any]:
+    statement = select(_VERSIONS.c.snapshot).where(
+        _VERSIONS.c.tenant_id == TENANT,
+        _VERSIONS.c.book_id == one_id("book_id"),
+        _VERSIONS.c.number == bindparam("number"),
+    )
+    found = run(statement, book_id=book_id, number=number)
+    if not found:
+        raise NotFound("The book has no such version.")
+    snapshot: dict[str, Any] = found[0].snapshot
+    return snapshot
 
 
 def version_diff(book_id: UUID | None, first: int, second: int) -> dict[str, Any]:
@@ -24,4 +55,27 @@ def version_diff(book_id: UUID | None, first: int, second: int) -> dict[str, Any
     Raises:
         NotFound: this tenant has no such book, or the book not both versions.
     """
-    raise NotImplementedError
+    asked = {"tenant_id": current_tenant_id(), "book_id": book_id, "first": first, "second": second}
+    found = {number: orjson.loads(snapshot) for number, snapshot in rows(_two_versions(), asked)}
+    if first not in found or second not in found:
+        raise NotFound("The book has no such version.")
+    before, after = found[first], found[second]
+    changes = [_change(name, before.get(name), after.get(name)) for name in changed_fields(before, after)]
+    return {"from": first, "to": second, "changes": changes}
+
+
+@cache
+def _two_versions() -> Question:
+    versions = _VERSIONS.c
+    return compiled(
+        select(versions.number, cast(versions.snapshot, Text)).where(
+            versions.tenant_id == bindparam("tenant_id"),
+            versions.book_id == bindparam("book_id"),
+            or_(versions.number == bindparam("first"), versions.number == bindparam("second")),
+        )
+    )
+
+
+def _change(field: str, before: Any, after: Any) -> dict[str, Any]:
+    operation = "added" if before in (None, []) else "removed" if after in (None, []) else "changed"
+    return {"field": field, "op": operation, "before": before, "after": after}
