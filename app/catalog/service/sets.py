@@ -33,7 +33,7 @@ from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 from app.core.tenancy import current_tenant_id
 from app.extensions import db
 
-# The tenant of every statement here; not under a column's name, which an INSERT or UPDATE would take for a value to set.
+# The tenant of every statement here; not under a column's name, which an INSERT would take for a value to set.
 TENANT = bindparam("own_tenant_id", type_=Uuid())
 
 
