@@ -17,6 +17,7 @@ from flask import Flask
 
 from app.core.cache import generation_etag
 from app.core.errors import DomainError
+from app.core.limits import RateLimited
 from app.pipeline.hooks import PASSAGE, REFUSAL
 from app.pipeline.passage import Guard, Passage, log_request, request_id_of
 
@@ -45,9 +46,12 @@ class FastLane:
             return self._below(environ, start_response)
         try:
             settled = passage.admit_kept()
-        except DomainError as refusal:
+        except RateLimited as refusal:
             environ[REFUSAL] = refusal
             environ[PASSAGE] = passage
+            return self._below(environ, start_response)
+        except DomainError:
+            # What is kept may be outdated; Flask's side looks before it refuses.
             return self._below(environ, start_response)
         if passage.admission is not None:
             environ[PASSAGE] = passage

@@ -1,8 +1,8 @@
 """One request's way in: identity, tenant, permission, limits, cache.
 
-Who a credential belongs to and what a slug means are kept in each process. Redis says with every request whether that is
-still the newest state (the `access` generation of the tenant), so a revoked key stops working at once in all processes;
-with Redis away, what is kept counts for a second.
+Who a credential belongs to and what a slug means are kept in each process. Redis says with every request whether that
+is still the newest state (the `access` generation of the tenant), so a revoked key stops working at once in all
+processes; with Redis away, what is kept counts for a second.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 from uuid import UUID, uuid4
 
 from redis import Redis
@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 from app.auth import service as auth
 from app.core.admission import Admission, Window, WindowState
 from app.core.cache import Cached, Generation, address_digest, answer_key, generation_key
-from app.core.errors import Forbidden, NotFound, Unauthenticated
+from app.core.errors import DomainError, Forbidden, NotFound, Unauthenticated
 from app.core.limits import TENANT_LIMITS, Limit, Limits, describe
 from app.core.security import Access, Actor, Permission
 from app.tenants.queries import TenantSummary, tenant_summary
@@ -77,13 +77,19 @@ class Guard:
         self.tenants = _KeptEntries[TenantSummary]()
         self._redis = redis
 
-    def current_generation(self, tenant_id: UUID) -> str:
-        """The tenant's `access` generation; "" where there is none, or Redis is away."""
+    def current_generations(self, tenant_ids: Sequence[UUID]) -> list[str]:
+        """The `access` generation of each tenant, "" for one that has none; empty where Redis is away."""
+        if not tenant_ids:
+            return []
         try:
-            value = self._redis.get(generation_key(tenant_id, Generation.ACCESS))
+            found = self._redis.mget([generation_key(each, Generation.ACCESS) for each in tenant_ids])
         except RedisError:
-            return ""
-        return value.decode() if isinstance(value, bytes) else ""
+            return []
+        return [value.decode() if value else "" for value in cast("list[bytes | None]", found)]
+
+    def current_generation(self, tenant_id: UUID) -> str:
+        """The same for one tenant; "" also where Redis is away."""
+        return next(iter(self.current_generations([tenant_id])), "")
 
     def headers(self, request_id: str, states: Sequence[WindowState], *, is_private: bool) -> list[tuple[str, str]]:
         """The headers that every answer carries."""
@@ -161,9 +167,9 @@ class Passage:
         """
         if self.admission is None:
             self._identify()
-            self._authorise()
+            self._authorise_by_newest()
             self._count()
-        if not self._is_current():
+        if not self._is_current(self._counted().generations):
             self._identify()
             self._authorise()
         self.is_settled = True
@@ -177,7 +183,7 @@ class Passage:
             return False
         self._authorise()
         self._count()
-        self.is_settled = self._is_current()
+        self.is_settled = self._is_current(self._counted().generations)
         return self.is_settled
 
     def client_has(self, generation: str) -> bool:
@@ -228,6 +234,16 @@ class Passage:
         if permission and not (actor and actor.may(permission)):
             raise Forbidden(f"Your role does not allow this; it takes the permission '{permission}'.")
 
+    def _authorise_by_newest(self) -> None:
+        """Let what is kept only ever open the door: before it refuses, the newest state is looked up."""
+        try:
+            self._authorise()
+        except DomainError:
+            if self._is_current(self._guard.current_generations(self._access_tenants())):
+                raise
+            self._identify()
+            self._authorise()
+
     def _check_tenant(self, actor: Actor | None) -> None:
         found = self.tenant
         runs_the_service = actor is not None and actor.may(Permission.TENANTS_MANAGE)
@@ -259,10 +275,8 @@ class Passage:
             size = self._tenant.value.api_requests_per_minute if self._tenant else None
             windows.append(limits.window(Limit.API, str(tenant_id), size=size))
         counted_by = actor.principal if actor else f"address:{self._environ.get('REMOTE_ADDR', '')}"
-        for limit in getattr(self._view, "limits", ()):
-            if limit not in TENANT_LIMITS:
-                windows.append(limits.window(limit, counted_by))
-        return windows
+        own = [limit for limit in getattr(self._view, "limits", ()) if limit not in TENANT_LIMITS]
+        return windows + [limits.window(limit, counted_by) for limit in own]
 
     def _access_tenants(self) -> list[UUID]:
         """Whose `access` generation decides: the caller's tenant's, then the address's."""
@@ -285,10 +299,13 @@ class Passage:
                     return str(generation)
         return ""
 
-    def _is_current(self) -> bool:
-        """Forget what is no longer the newest state; False when there was any."""
+    def _counted(self) -> Admission:
         assert self.admission is not None  # noqa: S101 - for the type checker: counted just before
-        newest = iter(self.admission.generations)
+        return self.admission
+
+    def _is_current(self, generations: Sequence[str]) -> bool:
+        """Forget what is no longer the newest state; False when there was any."""
+        newest = iter(generations)
         current = True
         if self._actor and not self._is_fresh(self._actor, next(newest, None)):
             self._guard.actors.drop(self._credential_key)
