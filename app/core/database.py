@@ -21,6 +21,7 @@ from flask_sqlalchemy.session import Session as FlaskSession
 from psycopg2 import InterfaceError as DriverInterfaceError
 from psycopg2 import OperationalError as DriverOperationalError
 from psycopg2.errors import QueryCanceled
+from psycopg2.extras import register_default_json, register_default_jsonb
 from sqlalchemy import event, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
@@ -150,10 +151,11 @@ def compiled(statement: ClauseElement) -> Question:
 
 
 def rows(question: Question, parameters: Mapping[str, Any] | None = None) -> list[Row]:
-    """Answer one question by one round trip, outside of any transaction, as the current tenant.
+    """Answer one question by one round trip, as the current tenant.
 
     The tenant and the query travel as one message, which PostgreSQL runs as one implicit transaction: so row-level
     security holds as it does everywhere, without the round trips of BEGIN and ROLLBACK and without ORM entities.
+    Inside `transaction()` the question is asked there, so that a command can answer with what it has just written.
 
     Raises:
         DatabaseUnavailable: PostgreSQL does not answer, even on a new connection.
@@ -163,6 +165,8 @@ def rows(question: Question, parameters: Mapping[str, Any] | None = None) -> lis
     # A UUID's text is hexadecimal digits and hyphens: nothing in it can end the literal.
     message = f"SELECT set_config('app.tenant_id', '{tenant_id or ''}', true);\n{question.sql}"
     values = {name: _plain(value) for name, value in {**question.constants, **(parameters or {})}.items()}
+    if db.session.registry.has() and db.session().info.get("depth", 0):
+        return _fetch_within_transaction(question.sql, values)
     try:
         return _fetch(message, values)
     except QueryCanceled as error:
@@ -180,6 +184,23 @@ def _plain(value: Any) -> Any:
     if isinstance(value, UUID | Enum):
         return str(value)
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _fetch_within_transaction(sql: str, parameters: Mapping[str, Any]) -> list[Row]:
+    db.session.flush()
+    cursor: Any = db.session.connection().connection.cursor()
+    # As on the connections for reads, or one answer would have two spellings and two ETags.
+    register_default_json(cursor, loads=orjson.Fragment)
+    register_default_jsonb(cursor, loads=orjson.Fragment)
+    try:
+        cursor.execute(sql, parameters)
+        return list(cursor.fetchall())
+    except QueryCanceled as error:
+        raise QuestionTooSlow from error
+    except (DriverOperationalError, DriverInterfaceError) as error:
+        raise DatabaseUnavailable from error
+    finally:
+        cursor.close()
 
 
 def _fetch(message: str, parameters: Mapping[str, Any]) -> list[Row]:
