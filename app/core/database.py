@@ -69,6 +69,8 @@ def init_app(app: Flask, settings: Settings) -> None:
             "url": settings.database_url,
             **options,
             "isolation_level": "AUTOCOMMIT",
+            # There is no transaction to roll back.
+            "pool_reset_on_return": None,
             # JSON columns come as ready-made text, which goes into an answer as it is.
             "json_deserializer": orjson.Fragment,
         }
