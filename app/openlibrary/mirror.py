@@ -166,11 +166,11 @@ def remember_page(query: Query, *, offset: int, keys: Sequence[str], total: int,
         session.execute(_REMEMBER, parameters)
 
 
-def load_shipped(path: Path) -> int:
+def load_shipped(path: Path) -> tuple[NormalizedWork, ...]:
     """Keep the records of a file shipped with the service, with the dates at which they were fetched.
 
     Each line is `{"fetched_at", "document"}`, or `{"fetched_at", "hit", "asked"}` for a search hit and its fields.
-    The file is taken to tell all there is on its works. Gives how many works there are in it.
+    The file is taken to tell all there is on its works. Gives these works.
     """
     told: list[ParsedRecord] = []
     fetched_at: dict[str | None, datetime] = {}
@@ -184,7 +184,7 @@ def load_shipped(path: Path) -> int:
     others = [record for record in told if not isinstance(record, NormalizedWork)]
     for moment in sorted(set(fetched_at.values())):
         store([record for record in (*works, *others) if fetched_at[key_of(record)] == moment], fetched_at=moment)
-    return len(works)
+    return tuple(works)
 
 
 def _shipped_record(shipped: Mapping[str, Any]) -> ParsedRecord:
