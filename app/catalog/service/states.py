@@ -14,6 +14,7 @@ from sqlalchemy import Row, Select, Update, delete, func, select, update
 from app.catalog.models import Book, BookTerm, BookVersion, VersionOrigin
 from app.catalog.service.authorship import write_authors
 from app.catalog.service.content import CONTENT_FIELDS, BookState, Term, changed_fields, sort_title_of, terms_of
+from app.catalog.service.search import index_books
 from app.catalog.service.sets import TENANT, as_ids, given, inserting, run, table_of, text_list, uuid_list
 from app.core.cache import Generation, touch
 from app.core.clock import utc_now
@@ -125,6 +126,7 @@ def write_revisions(
         _write_versions(versioned, origin)
         write_authors([(one.after, one.before) for one in versioned])
         _write_terms(versioned)
+        index_books([revision.after for revision in versioned])
         _record(versioned, origin)
         touch(Generation.CATALOGUE)
 

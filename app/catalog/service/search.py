@@ -1,0 +1,39 @@
+"""What search finds books by: their words, handed to the database's own function, the only way to the index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Select, Text, bindparam, cast, func, select
+from sqlalchemy.dialects.postgresql import JSONB
+
+from app.catalog.service.content import BookState
+from app.catalog.service.sets import run
+from app.openlibrary.words import words_of
+
+
+def index_books(books: Sequence[BookState]) -> None:
+    """Let search find these books by what they say, and no longer by what they said."""
+    if books:
+        run(_index(), [{"id": book.id, **_words(book)} for book in books])
+
+
+def _words(book: BookState) -> dict[str, str]:
+    content = book.content
+    return {
+        "title": _joined([content["title"]]),
+        "authors": _joined(author["name"] for author in content["authors"]),
+        "others": _joined([content["subtitle"] or "", *content["series"], *content["subjects"]]),
+    }
+
+
+def _joined(texts: Iterable[str]) -> str:
+    words = (word for text in texts for word in words_of(text))
+    return " ".join(dict.fromkeys(words))
+
+
+@cache
+def _index() -> Select[Any]:
+    return select(func.index_books(cast(bindparam("rows", type_=Text()), JSONB)))
