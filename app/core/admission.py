@@ -35,6 +35,7 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local limits, generations = tonumber(ARGV[1]), tonumber(ARGV[2])
 local answer = {0, string.format('%.0f', now)}
+local longest = -1
 for i = 1, limits do
   local key, at = KEYS[i], 3 * i + 1
   local size, window, cost = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
@@ -47,10 +48,13 @@ for i = 1, limits do
   local wait = 0
   if oldest then wait = tonumber(oldest) + window - now end
   if used + cost > size then
-    answer[1] = i
     -- the hit that has to leave before this one fits
     local blocking = cost <= size and redis.call('LINDEX', key, size - used - cost)
     if blocking then wait = tonumber(blocking) + window - now else wait = window end
+    if wait > longest then
+      answer[1] = i
+      longest = wait
+    end
   end
   answer[#answer + 1] = used
   answer[#answer + 1] = string.format('%.0f', wait)
@@ -146,7 +150,8 @@ class _Line:
             return connection.read_response()
         except ResponseError:
             raise  # an answer: the connection is as it was
-        except (RedisError, OSError):
+        except BaseException:
+            # An answer that was not read would be taken for the next command's.
             connection.disconnect()
             raise
 
@@ -207,17 +212,19 @@ class Gate:
 
     def count_alone(self, windows: Sequence[Window]) -> Admission:
         """Count in this process's memory, at this process's share of each limit: for the time Redis is away."""
+        items = [RateLimitItemPerSecond(max(1, each.limit // self._processes), each.window_seconds) for each in windows]
+        full = None
+        for window, item in zip(windows, items, strict=True):
+            if not self._alone.test(item, window.key, cost=window.cost):
+                full = window
+        if full is None:
+            for window, item in zip(windows, items, strict=True):
+                self._alone.hit(item, window.key, cost=window.cost)
         states = []
-        refused = None
-        for window in windows:
-            share = max(1, window.limit // self._processes)
-            item = RateLimitItemPerSecond(share, window.window_seconds)
-            accepted = self._alone.hit(item, window.key, cost=window.cost)
+        for window, item in zip(windows, items, strict=True):
             stats = self._alone.get_window_stats(item, window.key)
-            state = WindowState(window, stats.remaining, max(0, int((stats.reset_time - time.time()) * 1_000_000)))
-            states.append(state)
-            refused = refused or (None if accepted else state)
-        return Admission(tuple(states), refused, (), None)
+            states.append(WindowState(window, stats.remaining, max(0, int((stats.reset_time - time.time()) * 10**6))))
+        return Admission(tuple(states), next((each for each in states if each.window is full), None), (), None)
 
 
 def _read(answer: list[bytes | int], windows: Sequence[Window], generations: int) -> Admission:

@@ -43,6 +43,8 @@ class Limit(StrEnum):
 
 # These are counted for the whole tenant; the others for each principal, or address where nobody is signed in.
 TENANT_LIMITS = frozenset({Limit.API, Limit.INGESTION})
+# A tenant's own number is one by the minute or the hour, as its name says, whatever the default's window.
+OWN_WINDOW_SECONDS = {Limit.API: 60, Limit.INGESTION: 3600}
 CLOSED_WITHOUT_REDIS = frozenset({Limit.AUTH})
 
 
@@ -92,7 +94,7 @@ class SlidingWindow(RateLimiter):
     def get_window_stats(self, item: RateLimitItem, *identifiers: str) -> WindowStats:
         """When one more hit fits (epoch seconds), and how many fit at once."""
         state = self.gate.ask([_window_of(item, identifiers, 0)]).states[0]
-        return WindowStats(state.wait_us / WHOLE_SECOND_US, state.remaining)
+        return WindowStats(time.time() + state.wait_us / WHOLE_SECOND_US, state.remaining)
 
 
 STRATEGIES[STRATEGY] = SlidingWindow  # type: ignore[assignment]  # typed as the built-in ones; any RateLimiter will do
@@ -140,11 +142,11 @@ class Limits:
 
     def window(self, limit: Limit, counted_by: str, *, size: int | None = None, cost: int = 1) -> Window:
         """A limit for one counter; `size` is the tenant's own number where it has one."""
-        rate = self.rates[limit]
+        rate = Rate(size, OWN_WINDOW_SECONDS[limit]) if size else self.rates[limit]
         return Window(
             policy=limit.value,
             key=f"limit:{STRATEGY}:{limit.value}:{counted_by}",
-            limit=size or rate.limit,
+            limit=rate.limit,
             window_seconds=rate.window_seconds,
             cost=cost,
             closed_without_redis=limit in CLOSED_WITHOUT_REDIS,
