@@ -91,6 +91,8 @@ class Job(TenantScoped, Model):
     isbns: Mapped[list[str] | None] = mapped_column(ARRAY(TEXT))
     max_works: Mapped[int]
     refresh: Mapped[bool] = mapped_column(default=False)
+    # What failed once is asked for anew, whatever our copy holds.
+    is_retry: Mapped[bool] = mapped_column(default=False)
     source: Mapped[str | None]
     # Hits of the search that were taken so far, and whether there are no more to take.
     search_position: Mapped[int] = mapped_column(default=0)

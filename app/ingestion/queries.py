@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Select, bindparam, exists, func, select
 
+from app.catalog.models import Book
 from app.core.database import Question, Row, compiled, rows
 from app.core.pagination import Listing, named
 from app.core.tenancy import current_tenant_id
@@ -173,12 +174,20 @@ def has_items(job_id: UUID, state: ItemState) -> bool:
     return bool(db.session.scalar(statement))
 
 
-def known_items(job_id: UUID, items: Iterable[str]) -> dict[str, ItemState]:
+def known_items(job_id: UUID, items: Collection[str]) -> dict[str, ItemState]:
     """Which of these items a job has met already, and what became of them."""
     statement = select(Item.item, Item.state).where(
         Item.tenant_id == current_tenant_id(), Item.job_id == job_id, Item.item.in_(list(items))
     )
     return {item: ItemState(state) for item, state in db.session.execute(statement)}
+
+
+def works_with_books(keys: Collection[str]) -> set[str]:
+    """Which of these works the current tenant has books of."""
+    statement = select(Book.open_library_key).where(
+        Book.tenant_id == current_tenant_id(), Book.open_library_key.in_(list(keys))
+    )
+    return {key for key in db.session.scalars(statement) if key is not None}
 
 
 def vanished_works(job: Job) -> Select[Any]:

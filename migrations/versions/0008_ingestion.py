@@ -33,6 +33,7 @@ def upgrade() -> None:
     sa.Column('isbns', postgresql.ARRAY(sa.TEXT()), nullable=True),
     sa.Column('max_works', sa.Integer(), nullable=False),
     sa.Column('refresh', sa.Boolean(), nullable=False),
+    sa.Column('is_retry', sa.Boolean(), nullable=False),
     sa.Column('source', sa.Text(), nullable=True),
     sa.Column('search_position', sa.Integer(), nullable=False),
     sa.Column('is_search_over', sa.Boolean(), nullable=False),

@@ -15,6 +15,7 @@ from app.openlibrary.records import Deleted, NormalizedWork
 PAGE_ITEMS = 100
 # Short of the time limit of a task, which may begin a page when its own time is nearly over.
 PATIENCE_SECONDS = 60.0
+WITHDRAWN = "Open Library has withdrawn this work."
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Page:
         if self.refusal:
             return self.refusal
         if item in self.deleted:
-            return "Open Library has withdrawn this work."
+            return WITHDRAWN
         kind = "work of this key" if item.startswith("OL") else f"work with the ISBN {item}"
         return f"Open Library has no {kind}."
 
@@ -77,7 +78,7 @@ def order_of(job: Job) -> Order:
         limit=min(PAGE_ITEMS, job.max_works - job.search_position),
         items=tuple(items),
         are_isbns=job.isbns is not None,
-        refresh=job.refresh,
+        refresh=job.refresh or job.is_retry,
         request_id=job.request_id,
     )
 

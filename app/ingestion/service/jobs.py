@@ -76,7 +76,7 @@ def retry_job(job_id: UUID | None) -> Job:
         if not again and job.is_search_over and not queries.has_items(job.id, ItemState.PENDING):
             raise JobNotRetryable("Nothing of this job failed that could be taken up again.")
         job.works_failed -= again
-        job.status, job.finished_at = JobStatus.PENDING, None
+        job.status, job.finished_at, job.is_retry = JobStatus.PENDING, None, True
         job.error_code = job.error_message = None
         job.request_id = log_context().get("request_id")
         job.revision += 1

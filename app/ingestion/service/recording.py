@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Select, delete, func, insert, literal, select, update
+from sqlalchemy import Select, Uuid, bindparam, delete, func, insert, literal, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from app.catalog import service as catalog
-from app.core.clock import utc_now
+from app.core.clock import new_id, utc_now
 from app.core.database import transaction
 from app.extensions import db
 from app.ingestion import queries
@@ -37,7 +38,7 @@ from app.ingestion.models import (
 )
 from app.ingestion.service import leases
 from app.ingestion.service.errors import ALL_FAILED, NOTHING_FOUND, LeaseLost
-from app.ingestion.service.fetching import Page
+from app.ingestion.service.fetching import WITHDRAWN, Page
 from app.ingestion.service.jobs import end_job
 from app.ingestion.service.leases import Slice, patiently
 
@@ -45,21 +46,43 @@ log = logging.getLogger(__name__)
 # Nothing that these statements change is read again from the session.
 _UNSYNCED = {"synchronize_session": False}
 
+# Rows go as arrays, so that one statement serves for any number of them.
+_SETTLE_ITEMS = text(
+    """
+    INSERT INTO ingestion_items (tenant_id, job_id, item, state)
+    SELECT :tenant_id, :job_id, item, state FROM unnest(:items, :states) AS given (item, state)
+    ON CONFLICT (tenant_id, job_id, item) DO UPDATE SET state = excluded.state
+    """
+).bindparams(*(bindparam(name, type_=ARRAY(TEXT)) for name in ("items", "states")))
+_ADD_DONE_ITEMS = text(
+    """
+    INSERT INTO ingestion_items (tenant_id, job_id, item, state)
+    SELECT :tenant_id, :job_id, item, 'done' FROM unnest(:items) AS item
+    ON CONFLICT DO NOTHING
+    """
+).bindparams(bindparam("items", type_=ARRAY(TEXT)))
+_ADD_LINES = text(
+    """
+    INSERT INTO ingestion_logs (tenant_id, job_id, id, open_library_key, action, message)
+    SELECT :tenant_id, :job_id, id, key, action, message
+    FROM unnest(:ids, :keys, :actions, :messages) AS given (id, key, action, message)
+    """
+).bindparams(
+    bindparam("ids", type_=ARRAY(Uuid)),
+    *(bindparam(name, type_=ARRAY(TEXT)) for name in ("keys", "actions", "messages")),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What came of one item: how it is counted, and what the log says."""
 
     item: str
-    action: LogAction
     state: ItemState
+    counted_as: LogAction
+    action: LogAction
     open_library_key: str | None
-    message: str | None = None
-
-    @property
-    def counted_as(self) -> LogAction:
-        """A merged work's book moved, which is a change."""
-        return LogAction.UPDATED if self.action is LogAction.REDIRECTED else self.action
+    message: str
 
 
 def record_page(taken: Slice, page: Page) -> None:
@@ -100,7 +123,8 @@ def _write(taken: Slice, page: Page) -> None:
             raise LeaseLost
         page = _without_known(job, page)
         outcomes = _recorded(page)
-        _settle(job, page, outcomes)
+        if outcomes:
+            _settle(job, page, outcomes)
         _count(job, page, outcomes)
         if not page.is_last:
             db.session.flush()
@@ -120,59 +144,69 @@ def _without_known(job: Job, page: Page) -> Page:
 
 def _recorded(page: Page) -> list[Outcome]:
     """Bring the catalogue up to the page, and say for each item what that did."""
-    works = {page.works[item].open_library_key: page.works[item] for item in page.items if item in page.works}
-    told = {work.open_library_key: work for work in catalog.record_works(list(works.values()))} if works else {}
-    moved = [(item, page.redirects[item]) for item in page.items if item in page.redirects]
-    redirected = {work.open_library_key: work for work in catalog.record_redirects(moved)} if moved else {}
-    withdrawn = [item for item in page.items if item in page.deleted]
-    marked = {work.open_library_key: work for work in catalog.mark_deleted_upstream(withdrawn)} if withdrawn else {}
-    outcomes = []
+    return [*_record_works(page), *_record_redirects(page), *_mark_deleted(page), *_failures(page)]
+
+
+def _record_works(page: Page) -> Iterator[Outcome]:
+    items = [item for item in page.items if item in page.works]
+    told = catalog.record_works([page.works[item] for item in items])
     counted: set[str] = set()
-    for item in page.items:
-        if item in page.works:
-            key = page.works[item].open_library_key
-            outcomes.append(_outcome_of_work(item, told[key], is_repeated=key in counted))
-            counted.add(key)
-        elif item in redirected:
-            outcomes.append(Outcome(item, LogAction.REDIRECTED, ItemState.GONE, item, redirected[item].message))
-        elif item in marked:
-            outcomes.append(Outcome(item, LogAction(marked[item].action), ItemState.GONE, item, marked[item].message))
+    for item, work in zip(items, told, strict=True):
+        key, action = work.open_library_key, LogAction(work.action)
+        # Several ISBNs may be of one work: it is created by the first of them only. And where a work was merged away
+        # long ago, its telling changes nothing.
+        if key in counted or action is LogAction.REDIRECTED:
+            yield Outcome(item, ItemState.DONE, LogAction.UNCHANGED, action, key, work.message)
         else:
-            outcomes.append(_outcome_of_failure(item, page))
-    return outcomes
+            yield Outcome(item, ItemState.DONE, action, action, key, work.message)
+        counted.add(key)
 
 
-def _outcome_of_work(item: str, work: catalog.RecordedWork, *, is_repeated: bool) -> Outcome:
-    """Several ISBNs may be of one work: it is created by the first of them only."""
-    action = LogAction.UNCHANGED if is_repeated else LogAction(work.action)
-    return Outcome(item, action, ItemState.DONE, work.open_library_key, work.message)
+def _record_redirects(page: Page) -> Iterator[Outcome]:
+    pairs = [(item, page.redirects[item]) for item in page.items if item in page.redirects]
+    if not pairs:
+        return
+    known = queries.works_with_books({key for former, work in pairs for key in (former, work.open_library_key)})
+    for (former, work), told in zip(pairs, catalog.record_redirects(pairs), strict=True):
+        is_known = former in known or work.open_library_key in known
+        counted_as = LogAction.UPDATED if is_known else LogAction.CREATED
+        known.add(work.open_library_key)
+        yield Outcome(former, ItemState.GONE, counted_as, LogAction.REDIRECTED, former, told.message)
 
 
-def _outcome_of_failure(item: str, page: Page) -> Outcome:
-    key = item if item.startswith("OL") else None
-    return Outcome(item, LogAction.FAILED, ItemState.FAILED, key, page.why_not(item))
+def _mark_deleted(page: Page) -> Iterator[Outcome]:
+    withdrawn = [item for item in page.items if item in page.deleted]
+    for told in catalog.mark_deleted_upstream(withdrawn):
+        key, action = told.open_library_key, LogAction(told.action)
+        yield Outcome(key, ItemState.GONE, action, action, key, WITHDRAWN)
+
+
+def _failures(page: Page) -> Iterator[Outcome]:
+    marked = queries.works_with_books(page.deleted) if page.deleted else set()
+    for item in page.items:
+        if item not in page.works and item not in page.redirects and item not in marked:
+            key = item if item.startswith("OL") else None
+            yield Outcome(item, ItemState.FAILED, LogAction.FAILED, LogAction.FAILED, key, page.why_not(item))
 
 
 def _settle(job: Job, page: Page, outcomes: Sequence[Outcome]) -> None:
-    if not outcomes:
-        return
     own = {"tenant_id": job.tenant_id, "job_id": job.id}
-    items = upsert(Item).values([{**own, "item": each.item, "state": each.state} for each in outcomes])
+    items, states = [each.item for each in outcomes], [each.state.value for each in outcomes]
+    db.session.execute(_SETTLE_ITEMS, {**own, "items": items, "states": states})
     db.session.execute(
-        items.on_conflict_do_update(
-            index_elements=["tenant_id", "job_id", "item"], set_={"state": items.excluded.state}
-        )
+        _ADD_LINES,
+        {
+            **own,
+            "ids": [new_id() for _ in outcomes],
+            "keys": [each.open_library_key for each in outcomes],
+            "actions": [each.action.value for each in outcomes],
+            "messages": [each.message for each in outcomes],
+        },
     )
-    lines = [
-        {**own, "open_library_key": each.open_library_key, "action": each.action, "message": each.message}
-        for each in outcomes
-    ]
-    db.session.execute(insert(Log), lines)
     if job.query is not None and page.redirects:
-        # From here on the query stands for the work that the other was merged into.
-        targets = {work.open_library_key for work in page.redirects.values()}
-        survivors = upsert(Item).values([{**own, "item": key, "state": ItemState.DONE} for key in targets])
-        db.session.execute(survivors.on_conflict_do_nothing())
+        # From here on the query stands for the works that the others were merged into.
+        targets = list({work.open_library_key for work in page.redirects.values()})
+        db.session.execute(_ADD_DONE_ITEMS, {**own, "items": targets})
 
 
 def _count(job: Job, page: Page, outcomes: Sequence[Outcome]) -> None:
