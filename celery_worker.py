@@ -5,6 +5,6 @@ from app.core.queue import connect_worker_processes, queue_app
 from app.settings import Settings
 
 settings = Settings.from_environment()
-app = create_app(settings)
-connect_worker_processes(app)
+flask_app = create_app(settings)
+connect_worker_processes(flask_app)
 celery = queue_app()

@@ -15,7 +15,7 @@ from app.openlibrary import lookup
 from app.settings import Environment, Settings
 
 # Lowest first: each may use those before it. The names are packages, blueprints, OpenAPI tags and folders of tests.
-DOMAINS = ["events", "tenants", "auth", "catalog", "ingestion"]
+DOMAINS = ["openlibrary", "events", "tenants", "auth", "catalog", "ingestion", "demo"]
 
 
 def create_app(settings: Settings | None = None) -> Flask:
