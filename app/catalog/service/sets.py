@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
-from uuid import UUID
 
 import orjson
 from sqlalchemy import (
@@ -105,8 +104,3 @@ def one_id(name: str) -> Any:
 def text_list(name: str) -> Any:
     """A parameter that holds texts."""
     return bindparam(name, type_=ARRAY(Text))
-
-
-def as_ids(values: Iterable[UUID]) -> list[UUID]:
-    """Ids as a parameter, each once."""
-    return list(dict.fromkeys(values))

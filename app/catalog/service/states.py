@@ -9,15 +9,14 @@ from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Row, Select, Update, delete, func, select, update
+from sqlalchemy import Row, Select, Update, case, delete, func, select, update
 
 from app.catalog.models import Book, BookTerm, BookVersion, VersionOrigin
 from app.catalog.service.authorship import write_authors
 from app.catalog.service.content import CONTENT_FIELDS, BookState, Term, changed_fields, sort_title_of, terms_of
 from app.catalog.service.search import index_books
-from app.catalog.service.sets import TENANT, as_ids, given, inserting, run, table_of, text_list, uuid_list
+from app.catalog.service.sets import TENANT, given, inserting, run, table_of, text_list, uuid_list
 from app.core.cache import Generation, touch
-from app.core.clock import utc_now
 from app.core.errors import NotFound
 from app.core.security import current_actor
 from app.events import service as events
@@ -49,6 +48,16 @@ class Revision:
     def makes_version(self) -> bool:
         """True when the book says something else afterwards."""
         return self.is_forced or self.before is None or self.after.content_hash != self.before.stored_hash
+
+    @property
+    def is_visible(self) -> bool:
+        """True when a client can see a difference."""
+        return self.makes_version or (self.before is not None and self.after.overrides != self.before.overrides)
+
+    @property
+    def is_rewritten(self) -> bool:
+        """True when the row of a known book changes at all."""
+        return self.is_forced or self.after != self.before
 
     @property
     def tells_editions(self) -> bool:
@@ -116,19 +125,19 @@ def write_revisions(
     known = [revision for revision in revisions if revision.before is not None]
     versioned = [revision for revision in revisions if revision.makes_version]
     if made:
-        run(_book_insert(), [_made_row(revision, checked_at) for revision in made])
-    rewritten = [revision for revision in known if revision.after != revision.before or revision.is_forced]
+        rows = [{**_columns_of(one), "source": one.after.source, "checked_at": checked_at} for one in made]
+        run(_book_insert(), rows)
+    rewritten = [revision for revision in known if revision.is_rewritten]
     if rewritten:
-        run(_book_update(), [_rewritten_row(revision, checked_at) for revision in rewritten])
+        run(_book_update(), [{**_columns_of(one), "checked_at": checked_at} for one in rewritten])
     if checked_at:
-        _mark_checked([revision for revision in known if revision not in rewritten], checked_at)
+        _mark_checked([one.after.id for one in known if not one.is_rewritten], checked_at)
     if versioned:
         _write_versions(versioned, origin)
         write_authors([(one.after, one.before) for one in versioned])
         _write_terms(versioned)
-        index_books([revision.after for revision in versioned])
-        _record(versioned, origin)
-        touch(Generation.CATALOGUE)
+        index_books([one.after for one in versioned])
+    _tell([one for one in revisions if one.is_visible], origin)
 
 
 def _columns_of(revision: Revision) -> dict[str, Any]:
@@ -145,17 +154,6 @@ def _columns_of(revision: Revision) -> dict[str, Any]:
     }
 
 
-def _made_row(revision: Revision, checked_at: datetime | None) -> dict[str, Any]:
-    return {**_columns_of(revision), "source": revision.after.source, "checked_at": checked_at}
-
-
-def _rewritten_row(revision: Revision, checked_at: datetime | None) -> dict[str, Any]:
-    before, after = revision.before, revision.after
-    is_visible = revision.makes_version or (before is not None and before.overrides != after.overrides)
-    updated_at = utc_now() if is_visible else None
-    return {**_columns_of(revision), "checked_at": checked_at, "updated_at": updated_at}
-
-
 @cache
 def _book_insert() -> Any:
     return inserting(_BOOKS, "id", *_REWRITTEN, "source", "checked_at", order_by=("open_library_key",))
@@ -163,16 +161,18 @@ def _book_insert() -> Any:
 
 @cache
 def _book_update() -> Update:
-    rows = given(_BOOKS, "id", *_REWRITTEN, "checked_at", "updated_at")
-    values = {name: rows.c[name] for name in _REWRITTEN}
-    kept = {name: func.coalesce(rows.c[name], _BOOKS.c[name]) for name in ("checked_at", "updated_at")}
-    mine = (_BOOKS.c.tenant_id == TENANT) & (_BOOKS.c.id == rows.c.id)
-    return update(_BOOKS).values({**values, **kept}).where(mine)
+    rows = given(_BOOKS, "id", *_REWRITTEN, "checked_at")
+    is_visible = (_BOOKS.c.version != rows.c.version) | (_BOOKS.c.overrides != rows.c.overrides)
+    values = {
+        **{name: rows.c[name] for name in _REWRITTEN},
+        "checked_at": func.coalesce(rows.c.checked_at, _BOOKS.c.checked_at),
+        "updated_at": case((is_visible, func.now()), else_=_BOOKS.c.updated_at),
+    }
+    return update(_BOOKS).values(values).where(_BOOKS.c.tenant_id == TENANT, _BOOKS.c.id == rows.c.id)
 
 
-def _mark_checked(revisions: Sequence[Revision], checked_at: datetime) -> None:
-    if revisions:
-        ids = as_ids(revision.after.id for revision in revisions)
+def _mark_checked(ids: list[UUID], checked_at: datetime) -> None:
+    if ids:
         mine = (_BOOKS.c.tenant_id == TENANT) & (_BOOKS.c.id == func.any(uuid_list("ids")))
         run(update(_BOOKS).values(checked_at=checked_at).where(mine), ids=ids)
 
@@ -217,7 +217,8 @@ def _term_rows(book_id: UUID, terms: Iterable[Term]) -> list[dict[str, Any]]:
     return [{"kind": kind, "term": term, "book_id": book_id, "display": display} for kind, term, display in terms]
 
 
-def _record(revisions: Sequence[Revision], origin: VersionOrigin) -> None:
+def _tell(revisions: Sequence[Revision], origin: VersionOrigin) -> None:
+    """Record the events and make what is cached stale."""
     made = [(one.after.id, {"origin": origin.value}) for one in revisions if one.before is None]
     changed = [
         (one.after.id, {"origin": origin.value, "version": one.number, "fields": one.fields})
@@ -226,3 +227,5 @@ def _record(revisions: Sequence[Revision], origin: VersionOrigin) -> None:
     ]
     events.record_many("book.created", made)
     events.record_many("book.updated", changed)
+    if revisions:
+        touch(Generation.CATALOGUE)

@@ -1,0 +1,106 @@
+"""Questions about the catalogue."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, Final
+from uuid import UUID
+
+from flask import current_app
+from sqlalchemy import ScalarSelect, bindparam, func, select
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
+
+from app.catalog.models import Book, BookAlias, BookVersion, Edition
+from app.core.database import Question, Row, compiled, rows
+from app.core.tenancy import current_tenant_id
+
+# — one book ———————————————————————————————————————————————————————————————————————————————————————
+
+BOOK_COLUMNS: Final = (
+    "id", "title", "subtitle", "authors", "contributors", "first_publish_year", "description", "subjects", "languages",
+    "publishers", "isbns", "page_count", "cover_id", "series", "open_library_key", "upstream_status", "source",
+    "labels", "copies_total", "copies_available", "times_borrowed", "version", "created_at", "updated_at",
+)  # fmt: skip
+_EDITION_COLUMNS: Final = (
+    "id", "isbn", "open_library_key", "title", "subtitle", "publishers", "publish_date", "publish_year", "languages",
+    "page_count", "physical_format", "cover_id",
+)  # fmt: skip
+
+
+def book(book_id: UUID | None) -> dict[str, Any] | None:
+    """One book with its editions, versions and the names of its overridden fields."""
+    found = rows(_book_question(), {"tenant_id": current_tenant_id(), "book_id": book_id})
+    if not found:
+        return None
+    *columns, overridden, editions, versions = found[0]
+    return {**render_book(tuple(columns)), "overridden": overridden, "editions": editions, "versions": versions}
+
+
+def render_book(row: Row) -> dict[str, Any]:
+    """A book as clients see it, of the columns in `BOOK_COLUMNS`."""
+    shown = dict(zip(BOOK_COLUMNS, row, strict=True))
+    return {**shown, "cover": cover_urls(shown["cover_id"])}
+
+
+def cover_urls(cover_id: int | None) -> dict[str, str] | None:
+    """Where the three sizes of a cover are."""
+    if cover_id is None:
+        return None
+    address = current_app.config["SETTINGS"].open_library_covers_url
+    sizes = {"small": "S", "medium": "M", "large": "L"}
+    return {name: f"{address}/b/id/{cover_id}-{letter}.jpg" for name, letter in sizes.items()}
+
+
+def survivor_of(book_id: UUID) -> UUID | None:
+    """The book in which a book of this id went up, if one did."""
+    found = rows(_survivor_question(), {"tenant_id": current_tenant_id(), "alias": str(book_id)})
+    return UUID(str(found[0][0])) if found else None
+
+
+@cache
+def _book_question() -> Question:
+    columns = [getattr(Book, name) for name in BOOK_COLUMNS]
+    return compiled(
+        select(*columns, _overridden(), _editions(), _versions()).where(
+            Book.tenant_id == bindparam("tenant_id"), Book.id == bindparam("book_id")
+        )
+    )
+
+
+def _overridden() -> ScalarSelect[Any]:
+    names = func.jsonb_object_keys(Book.overrides).table_valued("name").render_derived()
+    ordered = func.jsonb_agg(aggregate_order_by(names.c.name, names.c.name), type_=JSONB)
+    return select(func.coalesce(ordered, func.jsonb_build_array())).scalar_subquery()
+
+
+def _editions() -> ScalarSelect[Any]:
+    shown = func.jsonb_build_object(*(part for name in _EDITION_COLUMNS for part in (name, getattr(Edition, name))))
+    ordered = func.jsonb_agg(aggregate_order_by(shown, Edition.id), type_=JSONB)
+    return (
+        select(func.coalesce(ordered, func.jsonb_build_array()))
+        .where(Edition.tenant_id == Book.tenant_id, Edition.book_id == Book.id)
+        .scalar_subquery()
+    )
+
+
+def _versions() -> ScalarSelect[Any]:
+    version = BookVersion
+    utc = func.to_char(func.timezone("UTC", version.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+    shown = func.jsonb_build_object(
+        "number", version.number, "created_at", utc, "origin", version.origin, "changed_fields", version.changed_fields
+    )
+    ordered = func.jsonb_agg(aggregate_order_by(shown, version.number), type_=JSONB)
+    return (
+        select(func.coalesce(ordered, func.jsonb_build_array()))
+        .where(version.tenant_id == Book.tenant_id, version.book_id == Book.id)
+        .scalar_subquery()
+    )
+
+
+@cache
+def _survivor_question() -> Question:
+    return compiled(
+        select(BookAlias.book_id).where(
+            BookAlias.tenant_id == bindparam("tenant_id"), BookAlias.alias == bindparam("alias")
+        )
+    )
