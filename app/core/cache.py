@@ -133,7 +133,8 @@ def make_conditional(response: Response) -> Response:
         return response
     etag = response.headers.get("ETag") or etag_of(response.get_data())
     response.headers["ETag"] = etag
-    return not_modified(etag) if etag.strip('"') in request.if_none_match else response
+    # Weakly compared: proxies that compress make a strong ETag weak.
+    return not_modified(etag) if request.if_none_match.contains_weak(etag.strip('"')) else response
 
 
 def not_modified(etag: str) -> Response:
@@ -146,7 +147,8 @@ def not_modified(etag: str) -> Response:
 def if_match(show: Callable[..., Any]) -> Callable[[_View], _View]:
     """Let a write of one object honour `If-Match`: refused unless `show`, its GET view, still gives that ETag.
 
-    Writes of one address come one after the other, so that nothing slips in between the comparison and the write.
+    Writes of one address come one after the other, with `If-Match` or without, so that nothing slips in between the
+    comparison and the write.
 
     Raises:
         PreconditionFailed: the object has changed since the client read it.
@@ -155,18 +157,21 @@ def if_match(show: Callable[..., Any]) -> Callable[[_View], _View]:
     def wrap(view: _View) -> _View:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            if "If-Match" not in request.headers:
-                return view(*args, **kwargs)
             with transaction():
-                db.session.execute(
-                    text("SELECT pg_advisory_xact_lock(hashtextextended(:path, 0))"), {"path": request.path}
-                )
-                shown = show(**(request.view_args or {}))
-                response = shown if isinstance(shown, Response) else shown[0]
-                if etag_of(response.get_data()).strip('"') not in request.if_match and not request.if_match.star_tag:
-                    raise PreconditionFailed("It has changed since you read it: fetch it again, then repeat.")
+                _lock_address()
+                if "If-Match" in request.headers:
+                    _compare(show(**(request.view_args or {})))
                 return view(*args, **kwargs)
 
         return guarded  # type: ignore[return-value]  # wraps() keeps the view's own signature
 
     return wrap
+
+
+def _lock_address() -> None:
+    db.session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:path, 0))"), {"path": request.path})
+
+
+def _compare(shown: Response) -> None:
+    if etag_of(shown.get_data()).strip('"') not in request.if_match:
+        raise PreconditionFailed("It has changed since you read it: fetch it again, then repeat.")

@@ -97,7 +97,7 @@ def _from_cache(passage: Passage) -> Response | None:
         return None  # Redis is away
     generation = admission.generations[-1]
     etag = generation_etag(generation, passage.address)
-    if etag.strip('"') in request.if_none_match:
+    if passage.client_has(generation):
         return not_modified(etag)
     if admission.cached_body is not None:
         return Response(admission.cached_body, content_type="application/json", headers={"ETag": etag})

@@ -9,7 +9,7 @@ from flask import Flask, Response
 from marshmallow import Schema
 
 from app.core.blueprint import Blueprint
-from app.core.cache import Generation, cached, touch
+from app.core.cache import Generation, cached, if_match, touch
 from app.core.database import transaction
 from app.core.idempotency import idempotent
 from app.core.limits import Limit, limited
@@ -63,6 +63,17 @@ class Probes:
         @limited(Limit.CATALOGUE_READ, Limit.INVENTORY_READ)
         def show_several_limits() -> Response:
             return self._answer("several-limits")
+
+        @blp.get("/tenants/<slug>/probes/guarded")
+        @requires(Permission.BOOKS_READ)
+        def show_guarded() -> Response:
+            return self._answer("guarded")
+
+        @blp.patch("/tenants/<slug>/probes/guarded")
+        @requires(Permission.BOOKS_WRITE)
+        @if_match(show_guarded)
+        def update_guarded() -> Response:
+            return self._answer("changed")
 
     def _writes(self, blp: Blueprint) -> None:
         @blp.post("/tenants/<slug>/probes/sign-in")
