@@ -26,7 +26,7 @@ from sqlalchemy import event, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 from sqlalchemy.orm.scoping import scoped_session
 from sqlalchemy.sql import ClauseElement
 
@@ -42,6 +42,8 @@ Row = tuple[Any, ...]
 # Pool waits are kept short: a request that gets no connection within this time is answered 503.
 POOL_TIMEOUT_SECONDS = 3
 READS = "reads"
+# Local to the transaction: a session-wide setting would reach other tenants through a transaction pooler.
+_SET_TENANT = text("SELECT set_config('app.tenant_id', :tenant_id, true)")
 
 
 class TransactionChangedTenant(RuntimeError):
@@ -120,11 +122,22 @@ def on_commit(callback: Callable[[], None]) -> None:
 
 
 @event.listens_for(Session, "after_begin")
-def _tell_tenant(_: Session, __: SessionTransaction, connection: Connection) -> None:
-    tenant_id = tenant_id_or_none()
-    if tenant_id is not None:
-        # Local to the transaction: a session-wide setting would reach other tenants through a transaction pooler.
-        connection.execute(text("SELECT set_config('app.tenant_id', :tenant_id, true)"), {"tenant_id": str(tenant_id)})
+def _tell_tenant(session: Session, _: SessionTransaction, connection: Connection) -> None:
+    session.info["told"] = tenant_id_or_none()
+    if session.info["told"] is not None:
+        connection.execute(_SET_TENANT, {"tenant_id": str(session.info["told"])})
+
+
+@event.listens_for(Session, "do_orm_execute")
+def _keep_to_tenant(state: ORMExecuteState) -> None:
+    """Ask as the present tenant even where the session has read as another before."""
+    session, tenant_id = state.session, tenant_id_or_none()
+    if session.info.get("depth", 0):
+        if session.info["tenant_id"] != tenant_id:
+            raise TransactionChangedTenant
+    elif session.in_transaction() and session.info.get("told") != tenant_id:
+        session.info["told"] = tenant_id
+        session.connection().execute(_SET_TENANT, {"tenant_id": str(tenant_id or "")})
 
 
 def violated_constraint(error: DBAPIError) -> str | None:
