@@ -8,7 +8,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from app.core.isbn import InvalidIsbn, normalize_isbn
-from app.core.schemas import ListArguments, Moment, StrictSchema, Text, WholeNumber, list_of
+from app.core.schemas import Flag, ListArguments, Moment, StrictSchema, Text, WholeNumber, list_of
 from app.ingestion.models import JobStatus, LogAction, Source, Trigger
 from app.ingestion.queries import JOBS, LOGS
 from app.openlibrary.errors import InvalidQuery
@@ -89,9 +89,7 @@ class JobRequestSchema(StrictSchema):
         metadata={"description": "ISBN-10 or ISBN-13, hyphens allowed."},
     )
     max_works = WholeNumber(minimum=1, maximum=MOST_WORKS, load_default=1000, metadata={"example": 100})
-    refresh = fields.Boolean(
-        truthy={True},
-        falsy={False},
+    refresh = Flag(
         load_default=False,
         metadata={"description": "Ask Open Library even where our copy is fresh.", "example": False},
     )
@@ -145,7 +143,7 @@ class JobSchema(StrictSchema):
         required=True,
         allow_none=True,
         validate=validate.OneOf(_values(Source)),
-        metadata={"description": "`mirror` where Open Library could not be reached and our copy of it answered."},
+        metadata={"description": "`mirror` where our copy of Open Library answered, for a part at least."},
     )
     batch_id = fields.UUID(required=True, allow_none=True)
     trigger = fields.String(required=True, validate=validate.OneOf(_values(Trigger)))

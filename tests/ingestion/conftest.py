@@ -65,7 +65,7 @@ class Desk:
         """Titles of the tenant's books by key."""
         with self.library.app.app_context(), as_tenant(self.library.id):
             rows = db.session.execute(text("SELECT open_library_key, title FROM books ORDER BY open_library_key"))
-            return {key: title for key, title in rows}
+            return {row.open_library_key: row.title for row in rows}
 
 
 def work_all(app: Flask) -> int:
