@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import Any, ClassVar, TypeVar
 
 import orjson
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, InvalidToken
 from flask import Response, current_app, make_response, request
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -123,7 +123,13 @@ def _keep(answer: Response, *, key_hash: bytes, request_hash: bytes, secret: byt
 
 
 def _replayed(kept: IdempotencyKey, secret: bytes) -> Response:
-    headers, body = orjson.loads(_seal(secret).decrypt(kept.sealed_answer))
+    try:
+        headers, body = orjson.loads(_seal(secret).decrypt(kept.sealed_answer))
+    except InvalidToken as error:
+        raise IdempotencyKeyReused(
+            "The request with this Idempotency-Key was done, but its answer can't be read any more, since the service's"
+            " secret has changed. Look at what it made, and take a new key for what comes next."
+        ) from error
     return Response(body, kept.status, headers={**headers, "Idempotent-Replayed": "true"})
 
 

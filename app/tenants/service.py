@@ -41,20 +41,21 @@ class PlatformIsReserved(Conflict):
 
 
 def create_tenant(*, settings: dict[str, Any] | None = None, **fields: Any) -> Tenant:
-    """Make a tenant; `settings` may name any of the settings, the rest get their defaults.
+    """Make a tenant; `settings` may name any of the settings, the rest, and those given as None, get their defaults.
+
+    It is the reserved tenant's doing, and stands in its audit trail.
 
     Raises:
         SlugTaken: the slug is another tenant's.
         IdentifierTaken: the official identifier is another's in that country.
     """
-    chosen = {"resync_interval_hours": current_app.config["RE_SYNC_INTERVAL_HOURS"], **(settings or {})}
-    tenant_id = new_id()
-    with as_tenant(tenant_id), transaction() as session:
-        tenant = Tenant(id=tenant_id, **fields, **chosen)
+    chosen = _with_defaults({"resync_interval_hours": None, **(settings or {})})
+    with as_tenant(PLATFORM_ID), transaction() as session:
+        tenant = Tenant(id=new_id(), **fields, **chosen)
         session.add(tenant)
         _flush_unique()
         session.refresh(tenant)
-        events.record("tenant.created", subject_id=tenant_id, kind=tenant.kind)
+        events.record("tenant.created", subject_id=tenant.id, kind=tenant.kind)
     return tenant
 
 
