@@ -144,6 +144,8 @@ class IsbnList(fields.List[str]):
         super().__init__(Isbn(), validate=validate.Length(max=_MOST_ISBNS), **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[str | None]:
+        if isinstance(value, list) and len(value) > _MOST_ISBNS:
+            raise ValidationError(f"Must be {_MOST_ISBNS} at most.")
         return list(dict.fromkeys(super()._deserialize(value, attr, data, **kwargs)))
 
 

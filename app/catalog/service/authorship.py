@@ -84,7 +84,9 @@ def _keyed_upsert() -> Any:
 
 
 def _write_nameless(names: Iterable[str]) -> None:
-    rows = {folded_key(name): _author_row(name) for name in names}
+    rows: dict[str, dict[str, Any]] = {}
+    for name in names:
+        rows.setdefault(folded_key(name), _author_row(name))
     if rows:
         run(_nameless_insert(), rows.values())
 

@@ -29,7 +29,7 @@ def create_book(*, source: BookSource = BookSource.MANUAL, **fields: Any) -> UUI
     Raises:
         IsbnTaken: another book of the tenant has one of the ISBNs.
     """
-    content: dict[str, Any] = {name: fields.get(name, [] if name in LIST_FIELDS else None) for name in CONTENT_FIELDS}
+    content: dict[str, Any] = {name: _or_empty(name, fields.get(name)) for name in CONTENT_FIELDS}
     book = BookState(id=new_id(), source=source.value, source_fields=content, overrides={})
     with transaction():
         write_revisions([Revision(book)], origin=VersionOrigin(source.value))
