@@ -104,7 +104,7 @@ def service(environment: Mapping[str, str], *, folder: Path) -> Plan:
     site = f"http://127.0.0.1:{port_in(environment)}"
     return Plan(
         migrate=[*flask, "db", "upgrade"],
-        demo=[*flask, "demo", "load", "--site", site, "--keys-file", os.path.relpath(folder / "demo.env", PROJECT)],
+        demo=[*flask, "demo", "load", "--site", site, "--keys-file", _short(folder / "demo.env")],
         programs=[Program("worker", worker), Program("beat", [*celery, "beat"]), Program("web", web)],
     )
 
@@ -118,9 +118,8 @@ The library is open (Ctrl-C closes it).
   API            {site}/api/v1
   Documentation  {site}/docs
   Health         {site}/health
-  Logs           {logs}
-
-{demo.strip()}
+  Logs           {_short(logs)}
+{demo.strip(os.linesep)}
 """
     )
 
@@ -147,6 +146,11 @@ def _check_port(port: int) -> None:
             raise LocalStackError(
                 f"port {port} cannot be used ({error.strerror}): choose another, as in `make run PORT={port + 1}`."
             ) from error
+
+
+def _short(path: Path) -> str:
+    """Spell a path as one types it in the project's folder, where it is shorter."""
+    return min(os.path.relpath(path, PROJECT), str(path), key=len)
 
 
 def _cores() -> int:
