@@ -87,6 +87,45 @@ class TooBusy(Exception):
         self.wait_seconds = wait_seconds
 
 
+class Shared:
+    """What the processes tell each other through Redis, or nothing while it is away."""
+
+    # While Redis is away, finding that out costs its time-out; once in this while is enough.
+    PAUSE_SECONDS: Final = 2.0
+
+    def __init__(self, redis: Redis | None) -> None:
+        """Use this Redis; None is one that is always away."""
+        self._redis = redis
+        self._away_until = 0.0
+
+    def run(self, script: str, key: str, *arguments: float) -> Any | None:
+        """Run a script on a key; None where Redis is away."""
+        # A numeral without exponent, whatever its size.
+        return self._ask(lambda redis: redis.eval(script, 1, key, *(f"{argument:.0f}" for argument in arguments)))
+
+    def remember(self, key: str, *, seconds: int) -> None:
+        """Let all know of `key` for some seconds."""
+        self._ask(lambda redis: redis.set(key, 1, ex=seconds))
+
+    def remembers(self, key: str) -> bool:
+        """Say whether anybody made `key` known."""
+        return bool(self._ask(lambda redis: redis.exists(key)))
+
+    def forget(self, key: str) -> None:
+        """Delete what stands under `key`."""
+        self._ask(lambda redis: redis.delete(key))
+
+    def _ask(self, command: Callable[[Redis], Any]) -> Any | None:
+        if self._redis is None or time.monotonic() < self._away_until:
+            return None
+        try:
+            return command(self._redis)
+        except RedisError:
+            log.warning("openlibrary.redis_away")
+            self._away_until = time.monotonic() + self.PAUSE_SECONDS
+            return None
+
+
 @dataclass(frozen=True, slots=True)
 class Admission:
     """What the breaker says: the wait before anybody may ask (0: ask), and whether it wants to hear of a success."""
@@ -98,9 +137,9 @@ class Admission:
 class Pace:
     """Evenly spaced places in one row for all processes."""
 
-    def __init__(self, redis: Redis | None, *, name: str, requests_per_second: float) -> None:
-        """Share the row `name` with all who use the same Redis; without one, keep to a share of the rate."""
-        self._redis = redis
+    def __init__(self, shared: Shared, *, name: str, requests_per_second: float) -> None:
+        """Share the row `name` with all who use the same Redis; while it is away, keep to a share of the rate."""
+        self._shared = shared
         self._key = f"openlibrary:pace:{name}"
         self._interval_us = round(_MICROSECONDS / requests_per_second)
         self._local_interval_seconds = PROCESSES_ASSUMED / requests_per_second
@@ -113,8 +152,8 @@ class Pace:
         Raises:
             TooBusy: it comes later than `longest_wait_seconds`; no place is taken.
         """
-        arguments = (self._interval_us, round(longest_wait_seconds * _MICROSECONDS))
-        answer = _run(self._redis, _RESERVE, self._key, *arguments)
+        arguments = (self._interval_us, longest_wait_seconds * _MICROSECONDS)
+        answer = self._shared.run(_RESERVE, self._key, *arguments)
         if answer is None:
             return self._reserve_locally(longest_wait_seconds)
         granted, wait_us = cast("tuple[int, bytes]", answer)
@@ -127,7 +166,7 @@ class Pace:
         """Let nobody ask for the next `seconds`."""
         with self._lock:
             self._local_next = max(self._local_next, time.monotonic() + seconds)
-        _run(self._redis, _POSTPONE, self._key, round(seconds * _MICROSECONDS))
+        self._shared.run(_POSTPONE, self._key, seconds * _MICROSECONDS)
 
     def _reserve_locally(self, longest_wait_seconds: float) -> float:
         with self._lock:
@@ -152,7 +191,7 @@ class Breaker:
 
     def __init__(
         self,
-        redis: Redis | None,
+        shared: Shared,
         *,
         name: str,
         open_seconds: float,
@@ -160,7 +199,7 @@ class Breaker:
         probe_seconds: float,
     ) -> None:
         """Share the state `name` with all who use the same Redis."""
-        self._redis = redis
+        self._shared = shared
         self._key = f"openlibrary:breaker:{name}"
         self._open_seconds = open_seconds
         self._longest_open_seconds = longest_open_seconds
@@ -169,7 +208,7 @@ class Breaker:
 
     def admit(self) -> Admission:
         """Say whether to ask; of those who come after a pause only the first is let through."""
-        answer = _run(self._redis, _ADMIT, self._key, round(self._probe_seconds * _MICROSECONDS))
+        answer = self._shared.run(_ADMIT, self._key, self._probe_seconds * _MICROSECONDS)
         if answer is None:
             return self._local.admit(probe_seconds=self._probe_seconds)
         wait_us, wants_success = cast("tuple[bytes, int]", answer)
@@ -179,12 +218,12 @@ class Breaker:
         """Count a failure, or open at once for `open_for_seconds`; gives the seconds it opened for, 0 if it did not."""
         arguments = (
             self.FAILURES_TO_OPEN,
-            round(self._open_seconds * _MICROSECONDS),
-            round(self._longest_open_seconds * _MICROSECONDS),
+            self._open_seconds * _MICROSECONDS,
+            self._longest_open_seconds * _MICROSECONDS,
             self.MEMORY_SECONDS,
-            round(open_for_seconds * _MICROSECONDS),
+            open_for_seconds * _MICROSECONDS,
         )
-        answer = _run(self._redis, _FAILED, self._key, *arguments)
+        answer = self._shared.run(_FAILED, self._key, *arguments)
         if answer is None:
             return self._local.failed(
                 open_seconds=self._open_seconds, longest=self._longest_open_seconds, wanted=open_for_seconds
@@ -194,11 +233,7 @@ class Breaker:
     def succeeded(self) -> None:
         """Forget the failures."""
         self._local.succeeded()
-        if self._redis is not None:
-            try:
-                self._redis.delete(self._key)
-            except RedisError:
-                log.warning("openlibrary.redis_away")
+        self._shared.forget(self._key)
 
 
 class _LocalBreaker:
@@ -245,15 +280,3 @@ class _LocalBreaker:
         self._failures = 0
         self._openings = 0
         self._open_until = None
-
-
-def _run(redis: Redis | None, script: str, key: str, *arguments: float) -> Any | None:
-    """Run a script; None where Redis is away."""
-    if redis is None:
-        return None
-    run = cast("Callable[..., Any]", redis.eval)
-    try:
-        return run(script, 1, key, *arguments)
-    except RedisError:
-        log.warning("openlibrary.redis_away")
-        return None

@@ -24,12 +24,11 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 from redis import Redis
-from redis.exceptions import RedisError
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError as TransportError
 
 from app.openlibrary.errors import UpstreamRefused, UpstreamUnavailable
-from app.openlibrary.pacing import Breaker, Pace, TooBusy
+from app.openlibrary.pacing import Breaker, Pace, Shared, TooBusy
 
 log = logging.getLogger(__name__)
 
@@ -101,13 +100,13 @@ class Transport:
         """Take the site's address, how to reach whoever runs this service, and the manners to keep."""
         self._base_url = base_url.rstrip("/") + "/"
         self._timeout_seconds = timeout_seconds
-        self._redis = redis
+        self._shared = Shared(redis)
         rate = allowed_rate(requests_per_second, base_url=base_url, contact=contact)
         self._pause_seconds = min(max(_PAUSE_IN_REQUESTS / rate, _SHORTEST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
         self._user_agent = f"LibraryAPI/{version} ({contact})" if contact else f"LibraryAPI/{version}"
         # What is learnt of one site must not be believed of another that shares the Redis.
         site = urlsplit(base_url).netloc
-        self._pace = Pace(redis, name=site, requests_per_second=rate)
+        self._pace = Pace(self._shared, name=site, requests_per_second=rate)
         self._breakers = {route: self._breaker(f"{site}:{route}") for route in ("search", "records")}
         name = hashlib.sha256(f"{site} {self._user_agent}".encode()).hexdigest()[:16]
         self._refusal_key = f"openlibrary:refused:{name}"
@@ -145,7 +144,7 @@ class Transport:
 
     def _breaker(self, name: str) -> Breaker:
         return Breaker(
-            self._redis,
+            self._shared,
             name=name,
             open_seconds=_BREAKER_PAUSES * self._pause_seconds,
             longest_open_seconds=_LONGEST_BREAK_PAUSES * self._pause_seconds,
@@ -250,24 +249,12 @@ class Transport:
     def _refuse(self) -> None:
         log.error("openlibrary.refused", extra={"user_agent": self._user_agent})
         self._refused_until = time.monotonic() + _REFUSAL_SECONDS
-        if self._redis is not None:
-            try:
-                self._redis.set(self._refusal_key, 1, ex=_REFUSAL_SECONDS)
-            except RedisError:
-                log.warning("openlibrary.redis_away")
+        self._shared.remember(self._refusal_key, seconds=_REFUSAL_SECONDS)
         raise _refusal()
 
     def _check_refusal(self) -> None:
         """Spare the site the question where another process was refused by the same name a moment ago."""
-        if time.monotonic() < self._refused_until:
-            raise _refusal()
-        if self._redis is None:
-            return
-        try:
-            was_refused = self._redis.exists(self._refusal_key)
-        except RedisError:
-            return
-        if was_refused:
+        if time.monotonic() < self._refused_until or self._shared.remembers(self._refusal_key):
             raise _refusal()
 
 

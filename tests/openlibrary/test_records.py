@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -502,41 +503,47 @@ HEADS = st.sampled_from([
 ])  # fmt: skip
 
 
-def assert_storable(record: ParsedRecord) -> None:
-    text = repr(record)
+def was_refused(parse: Callable[[], ParsedRecord]) -> bool:
+    """Read a document and hold the record against what PostgreSQL takes."""
+    try:
+        text = repr(parse())
+    except MalformedRecord:
+        return True
     assert "\\x00" not in text
     text.encode("utf-8")
+    return False
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(JSON)
 def test_any_json_is_read_or_refused(document: object) -> None:
-    for parse in (parse_document, lambda value: parse_search_document(value, asked=["*"])):
-        try:
-            assert_storable(parse(document))
-        except MalformedRecord as error:
-            assert str(error)
+    assert was_refused(lambda: parse_document(document))
+    assert was_refused(lambda: parse_search_document(document, asked=["*"]))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(HEADS, st.dictionaries(FIELDS, JSON | st.lists(JSON, max_size=3), max_size=8))
 def test_any_fields_are_read_or_refused(head: tuple[str, str], fields: Document) -> None:
     document = {**fields, "key": head[0], "type": {"key": head[1]}}
-    for parse in (parse_document, lambda value: parse_search_document(value, asked=["*"])):
-        try:
-            assert_storable(parse(document))
-        except MalformedRecord as error:
-            assert str(error)
+
+    assert was_refused(lambda: parse_document(document)) is (
+        head[1] == "/type/redirect" or (head[1] == "/type/author" and not has_name(fields))
+    )
+    assert was_refused(lambda: parse_search_document(document, asked=["*"])) is (head[0] != "/works/OL1W")
 
 
-@settings(max_examples=300, deadline=None)
+def has_name(fields: Document) -> bool:
+    names = [fields.get("name"), fields.get("personal_name")]
+    texts = [name.get("value") if isinstance(name, dict) else name for name in names]
+    return any(isinstance(text, str) and parse_work(title=text).title != UNTITLED for text in texts)
+
+
+@settings(max_examples=150, deadline=None)
 @given(st.lists(JSON, max_size=3), st.sampled_from(lines("works.jsonl")[:40] + lines("editions.jsonl")[:40]), st.data())
-def test_a_recorded_document_with_one_field_gone_wrong_is_read_or_refused(
+def test_a_recorded_document_with_one_field_gone_wrong_is_read(
     wrong: list[object], document: Document, data: st.DataObject
 ) -> None:
-    field = data.draw(st.sampled_from(sorted(document)))
+    field = data.draw(st.sampled_from(sorted(set(document) - {"key", "type", "location", "name"})))
+
     for value in (*wrong, wrong):
-        try:
-            assert_storable(parse_document({**document, field: value}))
-        except MalformedRecord as error:
-            assert field in {"key", "type", "location", "name"}, error
+        parse_document({**document, field: value})

@@ -314,6 +314,17 @@ def _isbn13(digits: str) -> str:
     return made_up_isbn(int(digits[:9])) if len(digits) == 10 and digits[:9].isdigit() else digits
 
 
+def _both_forms(isbn: str) -> tuple[str, ...]:
+    """Give an ISBN as printed and in its other form, as the search index holds it."""
+    digits = "".join(letter for letter in isbn if letter.isalnum()).upper()
+    if len(digits) == 10 and digits[:9].isdigit():
+        return (isbn, _isbn13(digits))
+    if len(digits) == 13 and digits.isdigit() and digits.startswith("978"):
+        total = sum(weight * int(digit) for weight, digit in zip(range(10, 1, -1), digits[3:12], strict=True))
+        return (isbn, digits[3:12] + "0123456789X"[-total % 11])
+    return (isbn,)
+
+
 def _headers(kind: str) -> Document:
     return {
         "type": {"key": f"/type/{kind}"},
@@ -367,7 +378,7 @@ def _hit_of(work: Document, editions: list[Document], author_name: Callable[[str
         "language": sorted({_bare(entry["key"]) for edition in editions for entry in edition.get("languages", [])}),
         "publisher": list(dict.fromkeys(name for edition in editions for name in edition.get("publishers", []))),
         "publish_date": [edition["publish_date"] for edition in editions if edition.get("publish_date")],
-        "isbn": list(dict.fromkeys(isbns)),
+        "isbn": list(dict.fromkeys(form for isbn in isbns for form in _both_forms(isbn))),
         "number_of_pages_median": _median([e["number_of_pages"] for e in editions if "number_of_pages" in e]),
         "cover_i": covers[0] if covers else None,
         "edition_key": [_bare(edition["key"]) for edition in editions],

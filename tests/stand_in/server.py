@@ -63,7 +63,7 @@ class Seen:
     @property
     def query(self) -> str | None:
         """The `q` of a search."""
-        return self.parameters.get("q", [None])[0]  # type: ignore[list-item]  # None where there is no q
+        return self.parameters.get("q", [None])[0]
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients hang up in the middle of slow answers on purpose; that is no news."""
-        log.debug("A connection from %s ended early.", client_address)
+        log.debug("Connection %s from %s ended early.", request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -435,8 +435,8 @@ def _matching_keys(site: StandIn, parameters: Parameters) -> list[str]:
     asked = {name: values for name, values in parameters.items() if name in ("q", *_FILTERS)}
     conditions = [condition for query in asked.get("q", []) for condition in conditions_of(query)]
     for name, fields in _FILTERS.items():
-        for value in asked.get(name, []):
-            conditions.append(isbn_condition([value]) if name == "isbn" else words_condition(fields, value))
+        values = asked.get(name, [])
+        conditions.extend(isbn_condition([v]) if name == "isbn" else words_condition(fields, v) for v in values)
     if not conditions and asked.get("q") != ["*:*"]:
         return []
     return site.catalogue.search(json.dumps(asked, sort_keys=True), conditions)
