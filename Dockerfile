@@ -20,6 +20,8 @@ COPY --from=build /opt/venv /opt/venv
 COPY migrations migrations
 COPY wsgi.py celery_worker.py ./
 COPY app app
+# Served at /docs/errors.
+COPY docs/errors.md docs/errors.md
 USER 10001:10001
 EXPOSE 5000
 STOPSIGNAL SIGTERM

@@ -15,7 +15,7 @@ from app.openlibrary import lookup
 from app.settings import Environment, Settings
 
 # Lowest first: each may use those before it. The names are packages, blueprints, OpenAPI tags and folders of tests.
-DOMAINS = ["openlibrary", "events", "tenants", "auth", "catalog", "ingestion", "demo"]
+DOMAINS = ["openlibrary", "events", "tenants", "auth", "catalog", "ingestion", "health", "demo"]
 
 
 def create_app(settings: Settings | None = None) -> Flask:

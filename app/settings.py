@@ -83,6 +83,7 @@ class Settings:
     open_library_cache_hours: float
     re_sync_interval_hours: int
     metrics_token: str | None
+    metrics_folder: str | None
     job_lease_seconds: int
     log_level: str
     log_format: str
@@ -166,6 +167,8 @@ class _Reader:
             open_library_cache_hours=self._number("OPEN_LIBRARY_CACHE_HOURS", 24, 0, 24 * 365),
             re_sync_interval_hours=self._integer("RE_SYNC_INTERVAL_HOURS", 6, 1, 24 * 365),
             metrics_token=self._text("METRICS_TOKEN", "") or None,
+            # prometheus_client reads the variable itself as well, when it is imported.
+            metrics_folder=self._text("PROMETHEUS_MULTIPROC_DIR", "") or None,
             job_lease_seconds=self._integer("JOB_LEASE_SECONDS", 60, 1, 3600),
             log_level=self._choice("LOG_LEVEL", ["DEBUG", "INFO", "WARNING", "ERROR"], "INFO"),
             log_format=self._choice("LOG_FORMAT", ["json", "console"], "json" if production else "console"),

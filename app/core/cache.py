@@ -163,6 +163,7 @@ def if_match(show: Callable[..., Any]) -> Callable[[_View], _View]:
                     _compare(show(**(request.view_args or {})))
                 return view(*args, **kwargs)
 
+        guarded.is_conditional = True  # type: ignore[attr-defined]  # the OpenAPI document says so
         return guarded  # type: ignore[return-value]  # wraps() keeps the view's own signature
 
     return wrap

@@ -6,6 +6,7 @@ caused are found by one id. No personal data belongs into a field.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Iterator
@@ -51,8 +52,8 @@ def configure_logging(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
-    # These speak of every connection at INFO.
-    for chatty in ("urllib3", "kombu", "amqp", "alembic.runtime.plugins"):
+    # These speak of every connection or message at INFO; the tasks' own line says what matters.
+    for chatty in ("urllib3", "kombu", "amqp", "alembic", "celery.beat", "celery.app.trace", "celery.worker.strategy"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
@@ -75,7 +76,12 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS).decode()
+        try:
+            return orjson.dumps(line, default=str, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS).decode()
+        except TypeError:
+            # Half a surrogate pair, or a number beyond 64 bits: rather a line in another hand than none.
+            text = json.dumps(line, default=str, skipkeys=True, ensure_ascii=False)
+            return text.encode("utf-8", "replace").decode()
 
 
 class ConsoleFormatter(logging.Formatter):

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from celery import Celery, Task
-from celery.signals import setup_logging, worker_process_init
+from celery.signals import heartbeat_sent, setup_logging, worker_process_init
 from flask import Flask
 from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError as BrokerError
@@ -55,6 +55,9 @@ QUEUE_OF = {
     TaskName.INGESTION_RESYNC: QueueName.UPKEEP,
     TaskName.UPKEEP_FORGET: QueueName.UPKEEP,
 }
+
+# Workers renew it with every heartbeat of theirs (each 2 s); `/health` says there is none once it has run out.
+WORKER_HEARTBEAT_KEY, WORKER_SILENT_SECONDS = "worker:heartbeat", 15
 
 SOFT_LIMIT_SECONDS = 90
 HARD_LIMIT_SECONDS = 120
@@ -157,6 +160,13 @@ def connect_worker_processes(app: Flask) -> None:
         with app.app_context():
             for name in (None, READS):
                 db.engines[name].dispose(close=False)
+
+    @heartbeat_sent.connect(weak=False)
+    def _tell_health(**_: Any) -> None:
+        try:
+            app.extensions["redis"].set(WORKER_HEARTBEAT_KEY, "1", ex=WORKER_SILENT_SECONDS)
+        except RedisError as error:
+            log.warning("worker.heartbeat_failed", extra={"error": type(error).__name__})
 
     @setup_logging.connect(weak=False)
     def _keep_logging(**_: Any) -> None:

@@ -24,6 +24,7 @@ from app.core.admission import Admission, Window, WindowState
 from app.core.cache import Cached, Generation, address_digest, answer_key, generation_key
 from app.core.errors import DomainError, Forbidden, NotFound, Unauthenticated
 from app.core.limits import TENANT_LIMITS, Limit, Limits, describe
+from app.core.metrics import count_request
 from app.core.security import Access, Actor, Permission
 from app.tenants.queries import TenantSummary, tenant_summary
 
@@ -113,9 +114,10 @@ def request_id_of(environ: Mapping[str, Any]) -> str:
 
 
 def log_request(*, method: str, route: str, status: int, seconds: float, **ids: str) -> None:
-    """The one line of a request; the route and not the address, which may tell what somebody looked for."""
+    """The one line of a request, and its count; the route and not the address, which may tell what somebody looked for."""
     fields = {"method": method, "route": route, "status": status, "milliseconds": round(seconds * 1000, 2), **ids}
     log.info("request.finished", extra=fields)
+    count_request(method=method, route=route, status=status, seconds=seconds)
 
 
 class Passage:

@@ -1,0 +1,22 @@
+"""What Prometheus gets to see of the requests. No label depends on a tenant or a person: their number has no bound.
+
+With `PROMETHEUS_MULTIPROC_DIR` set, prometheus_client adds up all processes of a host; without it each speaks for itself.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Histogram
+
+REQUESTS = Counter("library_requests", "Requests answered.", ["method", "route", "status"])
+DURATIONS = Histogram(
+    "library_request_seconds",
+    "How long requests took on the server.",
+    ["route"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+
+
+def count_request(*, method: str, route: str, status: int, seconds: float) -> None:
+    """Count one request; `route` is the rule, not the address."""
+    REQUESTS.labels(method, route, str(status)).inc()
+    DURATIONS.labels(route).observe(seconds)

@@ -1,0 +1,10 @@
+// The key stays in this browser, so that a reload does not ask for it again.
+SwaggerUIBundle({
+  url: "/openapi.json",
+  dom_id: "#api",
+  deepLinking: true,
+  docExpansion: "list",
+  filter: true,
+  persistAuthorization: true,
+  tryItOutEnabled: true,
+});
