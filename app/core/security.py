@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 from uuid import UUID
 
-from flask import g
+from flask import g, has_request_context
 
 from app.core.clock import utc_now
 
@@ -69,6 +69,7 @@ class ActorKind(StrEnum):
     USER = "user"
     SERVICE_ACCOUNT = "service_account"
     SYSTEM = "system"
+    ANONYMOUS = "anonymous"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,15 @@ SYSTEM = Actor(
     permissions=frozenset(Permission),
 )
 
+ANONYMOUS = Actor(
+    kind=ActorKind.ANONYMOUS,
+    id=None,
+    tenant_id=None,
+    role=Role.READER,
+    name="anonymous",
+    permissions=frozenset(),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Access:
@@ -140,6 +150,8 @@ def _marked(access: Access) -> Callable[[_View], _View]:
 
 
 def current_actor() -> Actor:
-    """Who the current work is done for; the system itself outside of a request (tasks, commands)."""
-    actor: Actor = g.get("actor") or SYSTEM if g else SYSTEM
+    """Who the current work is done for: the caller of a request, the system itself in tasks and commands."""
+    if not has_request_context():
+        return SYSTEM
+    actor: Actor = g.get("actor") or ANONYMOUS
     return actor

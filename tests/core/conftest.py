@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import orjson
 import pytest
 from flask import Flask
 from flask_migrate import upgrade
 
 from app import create_app
 from app.core.logging import JsonFormatter
-from app.extensions import db
+from app.extensions import celery, db
 from app.settings import Settings
 from deploy.local import engines
 from deploy.local.engines import Engines
@@ -35,7 +35,7 @@ class LogLines:
 
     def all(self, event: str | None = None) -> list[dict[str, Any]]:
         """All lines, or those of one event."""
-        lines = [orjson.loads(line) for line in self.text.splitlines()]
+        lines = [json.loads(line) for line in self.text.splitlines()]
         return [line for line in lines if event in (None, line["event"])]
 
 
@@ -46,9 +46,12 @@ def log_lines() -> Iterator[LogLines]:
     handler = logging.StreamHandler(lines.stream)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.INFO)
     root.addHandler(handler)
     yield lines
     root.removeHandler(handler)
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +63,11 @@ def breakable() -> Iterator[Engines]:
         yield started
 
 
+def forget_broker() -> None:
+    """Let Celery, of which a process has one, connect anew to the broker of the app made last."""
+    celery._after_fork()  # type: ignore[attr-defined]  # what it does in a new process
+
+
 @pytest.fixture
 def make_breakable_app(breakable: Engines) -> Iterator[Callable[..., Flask]]:
     """Makes apps on those servers."""
@@ -67,9 +75,11 @@ def make_breakable_app(breakable: Engines) -> Iterator[Callable[..., Flask]]:
 
     def make(**changes: str) -> Flask:
         made.append(create_app(Settings.from_environment({**TEST_ENVIRONMENT, **breakable.environment(), **changes})))
+        forget_broker()
         return made[-1]
 
     yield make
+    forget_broker()
     for app in made:
         with app.app_context():
             db.session.remove()
