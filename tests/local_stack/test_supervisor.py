@@ -74,7 +74,9 @@ class Starter:
         for stack in self.stacks:
             if stack.process.poll() is None:
                 for process in family(stack.process.pid):
-                    process.kill()
+                    # Killing one ends others.
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.kill()
             stack.process.wait(timeout=10)
         wait_until(self._removed, timeout_seconds=10)
 
