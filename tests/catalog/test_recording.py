@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
 from app.catalog.service import RecordedAction, mark_deleted_upstream, record_works
 from app.core.tenancy import tenant
 from app.openlibrary.records import WORK_FIELDS, AuthorRef, Contributor, NormalizedWork
+from app.tenants.service import purge_tenant
 from tests.catalog.stored import Stored, at_once, counted_statements
-from tests.catalog.works import HERBERT, ISBNS, a_work
+from tests.catalog.works import HERBERT, ISBNS, a_work, an_edition
 from tests.conftest import Library
 
 CREATED, UPDATED, UNCHANGED = RecordedAction.CREATED, RecordedAction.UPDATED, RecordedAction.UNCHANGED
@@ -318,3 +320,18 @@ def test_content_is_compared_as_it_is_stored(stored: Stored) -> None:
 
     assert again.action is UNCHANGED
     assert stored.column("SELECT subjects FROM books") == [["{braces}", "NULL", "a,b"]]
+
+
+def test_a_purged_library_leaves_nothing_in_the_catalogue(
+    stored: Stored, library: Library, other_library: Library, owner: Engine
+) -> None:
+    for library_id in (library.id, other_library.id):
+        with tenant(library_id):
+            record_works([a_work(editions=(an_edition("OL1M", ISBNS[0]),))])
+
+    purge_tenant(library.id)
+
+    with owner.connect() as connection:
+        for table in ("books", "book_versions", "editions", "authors", "book_authors", "book_terms"):
+            owners = connection.scalars(text(f"SELECT DISTINCT tenant_id FROM {table}")).all()  # noqa: S608
+            assert owners == [other_library.id], table
