@@ -2,7 +2,7 @@
 
 `works` records what Open Library tells, `merges` follows it where two works became one, `books` does what librarians do
 by hand and `versions` compares and brings back what a book said before. `content` decides without a database what
-changes, `rows` writes it set by set.
+changes; `states`, `authorship`, `editions` and `search` write it set by set.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from app.catalog.service.books import create_book, delete_book, update_book
 from app.catalog.service.errors import BookInUse, IsbnTaken
 from app.catalog.service.merges import follow_merges, record_redirects
 from app.catalog.service.versions import restore_version, version_diff
-from app.catalog.service.works import RecordedAction, RecordedWork, mark_deleted_upstream, record_works
+from app.catalog.service.works import RecordedAction, RecordedWork, lock_works, mark_deleted_upstream, record_works
 
 __all__ = [
     "BookInUse",
@@ -21,6 +21,7 @@ __all__ = [
     "create_book",
     "delete_book",
     "follow_merges",
+    "lock_works",
     "mark_deleted_upstream",
     "record_redirects",
     "record_works",

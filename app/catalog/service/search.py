@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -14,10 +14,15 @@ from app.catalog.service.sets import run
 from app.openlibrary.words import words_of
 
 
-def index_books(books: Sequence[BookState]) -> None:
-    """Let search find these books by what they say, and no longer by what they said."""
-    if books:
-        run(_index(), [{"id": book.id, **_words(book)} for book in books])
+def index_books(books: Iterable[tuple[BookState, BookState | None]]) -> None:
+    """Let search find books by what they say (the first state) and no longer by what they said (the second)."""
+    rows = []
+    for after, before in books:
+        words = _words(after)
+        if before is None or words != _words(before):
+            rows.append({"id": after.id, **words})
+    if rows:
+        run(_index(), rows)
 
 
 def _words(book: BookState) -> dict[str, str]:

@@ -134,9 +134,10 @@ def write_revisions(
         _mark_checked([one.after.id for one in known if not one.is_rewritten], checked_at)
     if versioned:
         _write_versions(versioned, origin)
-        write_authors([(one.after, one.before) for one in versioned])
+        states = [(one.after, one.before) for one in versioned]
+        write_authors(states)
         _write_terms(versioned)
-        index_books([one.after for one in versioned])
+        index_books(states)
     _tell([one for one in revisions if one.is_visible], origin)
 
 
