@@ -11,6 +11,7 @@ from redis import Redis
 
 from app.core.isbn import isbn10_of
 from app.openlibrary.errors import InvalidQuery, UpstreamUnavailable
+from app.openlibrary.parsing import parse_document, parse_search_document
 from app.openlibrary.query import SearchParameter, lucene_isbns, lucene_keys
 from app.openlibrary.records import (
     MalformedRecord,
@@ -20,8 +21,6 @@ from app.openlibrary.records import (
     RecordKind,
     key_of,
     kind_of,
-    parse_document,
-    parse_search_document,
 )
 from app.openlibrary.transport import DEFAULT_PATIENCE_SECONDS, Answer, Transport
 

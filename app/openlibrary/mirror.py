@@ -6,7 +6,7 @@ Writes are one statement for any number of records, each in a transaction of its
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,9 +15,11 @@ from sqlalchemy import any_, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlalchemy.orm.scoping import scoped_session
 
+from app.core.clock import utc_now
 from app.core.database import transaction
 from app.openlibrary import stored
 from app.openlibrary.models import OpenLibraryRecord
+from app.openlibrary.parsing import parse_document, parse_search_document
 from app.openlibrary.query import Query
 from app.openlibrary.records import (
     NormalizedAuthor,
@@ -28,21 +30,21 @@ from app.openlibrary.records import (
     key_of,
     merge_work,
     name_authors,
-    parse_document,
-    parse_search_document,
     retell_work,
 )
 
 # Before this moment nothing was fetched: "of any age".
 ANY_AGE: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# What readers once typed is not kept for ever; the words of the works answer older questions.
+ANSWER_LIFE: Final = timedelta(days=90)
 
 _READ = select(OpenLibraryRecord.key, OpenLibraryRecord.kind, OpenLibraryRecord.document).where(
     OpenLibraryRecord.key == any_(bindparam("keys", type_=ARRAY(TEXT))),
     OpenLibraryRecord.fetched_at > bindparam("fetched_after"),
 )
 _READ_FOR_UPDATE = text(
-    "SELECT key, document FROM open_library_records WHERE key = ANY(:keys) AND kind = 'work' AND fetched_at <= :now"
-    # In one order for all writers, so that two of them never wait for each other.
+    "SELECT key, kind, fetched_at <= :now, document FROM open_library_records WHERE key = ANY(:keys)"
+    # All of them, and in one order for all writers, so that two of them never wait for each other.
     " ORDER BY key FOR UPDATE"
 )
 _WRITE = text(
@@ -88,6 +90,7 @@ _REMEMBERED = text(
     """
 )
 _REMEMBERED_TOTAL = text("SELECT total FROM open_library_queries WHERE query = :query ORDER BY fetched_at DESC LIMIT 1")
+_FORGET = text("DELETE FROM open_library_queries WHERE fetched_at < :fetched_before")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +169,12 @@ def remember_page(query: Query, *, offset: int, keys: Sequence[str], total: int,
         session.execute(_REMEMBER, parameters)
 
 
+def forget_old_answers() -> None:
+    """Delete answers to queries that are too old to be of use even without the site; the works in them stay."""
+    with transaction() as session:
+        session.execute(_FORGET, {"fetched_before": utc_now() - ANSWER_LIFE})
+
+
 def load_shipped(path: Path) -> tuple[NormalizedWork, ...]:
     """Keep the records of a file shipped with the service, with the dates at which they were fetched.
 
@@ -223,14 +232,12 @@ def _works_of_editions(
 def _retold(
     session: scoped_session[Session], told: Mapping[str, ParsedRecord], *, now: datetime
 ) -> dict[str, ParsedRecord]:
-    """Complete works by what is kept of them where they are silent."""
-    silent = [key for key, record in told.items() if isinstance(record, NormalizedWork) and record.unasked]
+    """Lock what is kept under these keys, and complete works by it where they are silent."""
     known = dict(told)
-    if silent:
-        for key, document in session.execute(_READ_FOR_UPDATE, {"keys": silent, "now": now}):
-            work = told[key]
-            if isinstance(work, NormalizedWork):
-                known[key] = retell_work(_work(document), work)
+    for key, kind, is_older, document in session.execute(_READ_FOR_UPDATE, {"keys": list(told), "now": now}):
+        work = told[key]
+        if kind == "work" and is_older and isinstance(work, NormalizedWork) and work.unasked:
+            known[key] = retell_work(_work(document), work)
     return known
 
 

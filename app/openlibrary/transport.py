@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
-from itertools import count
 from typing import Any, Final, Literal
 from urllib.parse import urljoin, urlsplit
 
@@ -130,7 +129,9 @@ class Transport:
         """
         deadline = time.monotonic() + patience_seconds
         url = urljoin(self._base_url, path.lstrip("/"))
-        for attempt in count(1):
+        attempt = 0
+        while True:
+            attempt += 1
             wants_success = self._take_place(route, deadline=deadline)
             try:
                 answer = self._attempt(route, url, parameters, deadline=deadline, follows_redirects=follows_redirects)
@@ -140,7 +141,6 @@ class Transport:
             if wants_success:
                 self._breakers[route].succeeded()
             return answer
-        raise AssertionError("unreachable: the loop ends by an answer or an error")
 
     def _breaker(self, name: str) -> Breaker:
         return Breaker(

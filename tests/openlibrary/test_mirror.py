@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from flask import Flask
 from sqlalchemy import event, text
 from sqlalchemy.engine import Engine
 
+from app.core.clock import utc_now
 from app.extensions import db
 from app.openlibrary import mirror
 from app.openlibrary.query import parse_query
@@ -220,6 +223,38 @@ def test_an_answer_that_is_not_all_there_is_none() -> None:
     assert mirror.remembered_page(parse_query("fantasy"), offset=0, limit=2) is None
     assert mirror.remembered_page(parse_query("stale"), offset=0, limit=2, fetched_after=EARLIER) is None
     assert mirror.remembered_page(parse_query("unknown"), offset=0, limit=2) is None
+
+
+def test_old_answers_are_forgotten_and_their_works_kept() -> None:
+    mirror.store([HOBBIT], fetched_at=NOW)
+    remember("old", ["OL1W"], total=1, fetched_at=utc_now() - timedelta(days=91))
+    remember("recent", ["OL1W"], total=1, fetched_at=utc_now() - timedelta(days=89))
+
+    mirror.forget_old_answers()
+
+    assert mirror.remembered_total(parse_query("old")) == 0
+    assert mirror.remembered_total(parse_query("recent")) == 1
+    assert titles("hobbit") == ["The Hobbit"]
+
+
+def test_writers_of_the_same_records_do_not_lock_each_other_out(in_app: Flask) -> None:
+    works = [NormalizedWork(f"OL{number}W", unasked=frozenset({"isbns"})) for number in range(1, 60)]
+    editions = [NormalizedEdition(f"OL{number}M", work_keys=(f"OL{number}W",)) for number in range(1, 60)]
+
+    def write(number: int) -> None:
+        with in_app.app_context():
+            for turn in range(6):
+                told: list[ParsedRecord] = [*works, *editions]
+                if (number + turn) % 2:
+                    told = [*reversed(editions), *reversed(works[:30])]
+                mirror.store(told, fetched_at=NOW + timedelta(seconds=turn))
+            db.session.remove()
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        for written in [pool.submit(write, number) for number in range(4)]:
+            written.result(timeout=60)
+
+    assert len(mirror.records([work.open_library_key for work in works])) == 59
 
 
 def test_a_thousand_records_are_one_write() -> None:

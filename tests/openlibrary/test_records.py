@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.openlibrary.cleaning import DESCRIPTION_LENGTH, MOST_SUBJECTS, TITLE_LENGTH, year_in
+from app.openlibrary.parsing import parse_document, parse_search_document
 from app.openlibrary.records import (
-    DESCRIPTION_LENGTH,
-    MOST_SUBJECTS,
-    TITLE_LENGTH,
     UNTITLED,
     AuthorRef,
     Contributor,
@@ -27,10 +26,7 @@ from app.openlibrary.records import (
     add_editions,
     merge_work,
     name_authors,
-    parse_document,
-    parse_search_document,
     retell_work,
-    year_in,
 )
 from tests.stand_in.catalogue import RECORDED
 
