@@ -18,6 +18,7 @@ from celery.signals import heartbeat_sent, setup_logging, worker_process_init
 from flask import Flask
 from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError as BrokerError
+from kombu.pools import producers
 from redis.exceptions import RedisError
 
 from app.core.database import READS, on_commit
@@ -138,13 +139,16 @@ def enqueue(task: TaskName, **arguments: str | int) -> None:
         if time.monotonic() < _state["away_until"]:
             return
         try:
-            celery.send_task(
-                task.value,
-                kwargs=arguments,
-                headers=headers,
-                queue=QUEUE_OF[task].value,
-                expires=_EXPIRES_SECONDS.get(task),
-            )
+            # Taken from kombu's pools, which know one broker from another; Celery's own pool keeps to the first it met.
+            with producers[celery.connection_for_write()].acquire(block=True) as producer:
+                celery.send_task(
+                    task.value,
+                    kwargs=arguments,
+                    headers=headers,
+                    queue=QUEUE_OF[task].value,
+                    expires=_EXPIRES_SECONDS.get(task),
+                    producer=producer,
+                )
         except (BrokerError, RedisError, OSError, RuntimeError) as error:
             _state["away_until"] = time.monotonic() + PAUSE_SECONDS
             log.warning("queue.away", extra={"task": task.value, "error": type(error).__name__})

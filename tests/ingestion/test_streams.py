@@ -70,13 +70,12 @@ def test_a_stream_goes_on_after_the_last_event_heard(desk: Desk, site: StandIn) 
     assert [event.kind for event in after_progress] == [EventKind.DONE]
 
 
-@pytest.mark.parametrize("last_event_id", ["", "x", "-1", "99999999999999999999", "٣", "1.done.done"])
-def test_a_strange_last_event_id_counts_for_none(desk: Desk, last_event_id: str) -> None:
+def test_a_strange_last_event_id_counts_for_none(desk: Desk) -> None:
     job_id = desk.ask(open_library_keys=["OL1W"])
 
-    told = next(following(desk, job_id, last_event_id=last_event_id))
-
-    assert told.kind is EventKind.PROGRESS
+    for last_event_id in ("", "x", "-1", "99999999999999999999", "٣", "1.done.done"):
+        told = next(following(desk, job_id, last_event_id=last_event_id))
+        assert told.kind is EventKind.PROGRESS, last_event_id
 
 
 def test_a_stream_that_has_nothing_to_tell_keeps_the_connection_warm(
