@@ -20,7 +20,7 @@ _LIMIT_SECONDS = 600
 def measure(environment: Mapping[str, str], folder: Path, *, works: int) -> list[Line]:
     """Ingest `works` works, then the same again unchanged; works a second, and the worker's memory meanwhile."""
     port = free_port()
-    stand_in = [program("python"), "-m", "tests.stand_in", "--port", str(port), "--works", str(works), "--unlimited"]
+    stand_in = [program("python"), "-m", "tests.stand_in", "--port", str(port), "--generated", str(works)]
     url = f"http://127.0.0.1:{port}"
     settings = {**environment, "OPEN_LIBRARY_URL": url}
     worker = [program("celery"), "-A", "celery_worker", "worker", "--concurrency", "1", "--loglevel", "WARNING"]
@@ -40,7 +40,7 @@ def measure(environment: Mapping[str, str], folder: Path, *, works: int) -> list
 def _one(address: str, key: str, works: int, name: str, watch: _Memory) -> Line:
     base = f"{address}/api/v1/tenants/ingesting/ingestion/jobs"
     signed = {"Authorization": f"Bearer {key}"}
-    body = {"query": "author:Generated", "max_works": works, "refresh": True}
+    body = {"query": "subject:Generated", "max_works": works, "refresh": True}
     posted = requests.post(base, json=body, headers=signed, timeout=10)
     posted.raise_for_status()
     began = time.monotonic()
