@@ -133,6 +133,29 @@ def test_two_former_works_become_the_one_that_nobody_had(stored: Stored) -> None
     }
 
 
+def test_a_chain_of_merges_is_followed_to_its_end(stored: Stored) -> None:
+    first, second = record_works([a_work("OL1W", isbns=()), a_work("OL2W", isbns=())])
+
+    answers = record_redirects([("OL1W", a_work("OL2W", isbns=())), ("OL2W", a_work("OL3W", isbns=()))])
+
+    assert books(stored) == {"OL3W": first.book_id}
+    assert [answer.book_id for answer in answers] == [first.book_id, first.book_id]
+    assert aliases(stored) == {
+        "OL1W": first.book_id,
+        "OL2W": first.book_id,
+        str(second.book_id): first.book_id,
+    }
+
+
+@pytest.mark.parametrize("pairs", [[("OL1W", "OL1W")], [("OL1W", "OL2W"), ("OL2W", "OL1W")]])
+def test_a_circle_of_merges_loses_no_book(stored: Stored, pairs: list[tuple[str, str]]) -> None:
+    record_works([a_work("OL1W", isbns=()), a_work("OL2W", isbns=())])
+
+    record_redirects([(former, a_work(target, isbns=())) for former, target in pairs])
+
+    assert set(books(stored)) == {"OL1W", "OL2W"}
+
+
 def test_aliases_follow_from_merge_to_merge(stored: Stored) -> None:
     record_works([a_work("OL1W", isbns=()), a_work("OL2W", isbns=())])
     record_redirects([("OL1W", a_work("OL2W", isbns=()))])

@@ -187,7 +187,7 @@ def test_deleting_a_book_takes_along_what_is_its_own(stored: Stored, dune: UUID)
     delete_book(dune)
 
     for table in ("book_versions", "editions", "book_terms", "book_authors"):
-        assert set(stored.column(f"SELECT book_id FROM {table}")) == {kept}  # noqa: S608 - names written above
+        assert set(stored.column(f"SELECT book_id FROM {table}")) == {kept}
     assert stored.column("SELECT id FROM books") == [kept]
     assert stored.events()[-1] == ("book.deleted", dune)
 

@@ -333,5 +333,5 @@ def test_a_purged_library_leaves_nothing_in_the_catalogue(
 
     with owner.connect() as connection:
         for table in ("books", "book_versions", "editions", "authors", "book_authors", "book_terms"):
-            owners = connection.scalars(text(f"SELECT DISTINCT tenant_id FROM {table}")).all()  # noqa: S608
+            owners = connection.scalars(text(f"SELECT DISTINCT tenant_id FROM {table}")).all()
             assert owners == [other_library.id], table

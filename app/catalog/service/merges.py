@@ -73,6 +73,7 @@ def record_redirects(pairs: Sequence[tuple[str, NormalizedWork]]) -> list[Record
     well, the two become one: the new work's book stays, and everything that hangs on the other follows. A tenant
     that has neither gets the new work. The answers carry the former keys, in the order of the pairs.
     """
+    pairs = _to_the_end(pairs)
     works = put_together(work for _, work in pairs)
     if not works:
         return []
@@ -91,6 +92,19 @@ def record_redirects(pairs: Sequence[tuple[str, NormalizedWork]]) -> list[Record
         )
         for former, work in pairs
     ]
+
+
+def _to_the_end(pairs: Sequence[tuple[str, NormalizedWork]]) -> list[tuple[str, NormalizedWork]]:
+    """The pairs with the last work of each chain: of A that became B, and B that became C, A became C as well."""
+    became = dict(pairs)
+    resolved = []
+    for former, target in pairs:
+        met, work = {former}, target
+        while work.open_library_key in became and work.open_library_key not in met:
+            met.add(work.open_library_key)
+            work = became[work.open_library_key]
+        resolved.append((former, work))
+    return resolved
 
 
 def _merges(pairs: Sequence[tuple[str, NormalizedWork]], works: Mapping[str, NormalizedWork]) -> dict[str, _Merge]:

@@ -57,7 +57,7 @@ def record_works(
         return []
     with transaction():
         lock_names(together)
-        as_live({key: work for key, work in together.items() if work.revision is not None})
+        as_live([key for key, work in together.items() if work.revision is not None])
         recorded = _absorbed(together)
         heard = {key: work for key, work in together.items() if key not in recorded}
         known = states_by_key(heard)
@@ -116,10 +116,11 @@ def put_together(works: Iterable[NormalizedWork]) -> dict[str, NormalizedWork]:
     return together
 
 
-def as_live(keys: Iterable[str]) -> None:
+def as_live(keys: Collection[str]) -> None:
     """Take it that these works stand for themselves, whatever was merged away under their keys before."""
-    aliases = _ALIASES.c.alias == func.any(text_list("aliases"))
-    run(delete(_ALIASES).where(_ALIASES.c.tenant_id == TENANT, aliases), aliases=list(keys))
+    if keys:
+        aliases = _ALIASES.c.alias == func.any(text_list("aliases"))
+        run(delete(_ALIASES).where(_ALIASES.c.tenant_id == TENANT, aliases), aliases=list(keys))
 
 
 def _absorbed(keys: Iterable[str]) -> dict[str, RecordedWork]:
