@@ -20,6 +20,8 @@ SCHEDULE = {
     TaskName.INGESTION_RESYNC: 60 * SECOND,
     # Answers to repeated POSTs are kept for a day; an hour more costs little.
     TaskName.UPKEEP_FORGET: HOUR,
+    # Thirty days and an hour are as good as thirty days.
+    TaskName.TENANTS_PURGE: HOUR,
 }
 
 

@@ -45,6 +45,7 @@ class TaskName(StrEnum):
     INGESTION_SWEEP = "ingestion.sweep"
     INGESTION_RESYNC = "ingestion.resync"
     UPKEEP_FORGET = "upkeep.forget_old_answers"
+    TENANTS_PURGE = "tenants.purge"
 
 
 # How long a message is worth taking; what is to be done stands in the database, and the sweep sends another message.
@@ -55,6 +56,7 @@ QUEUE_OF = {
     TaskName.INGESTION_SWEEP: QueueName.UPKEEP,
     TaskName.INGESTION_RESYNC: QueueName.UPKEEP,
     TaskName.UPKEEP_FORGET: QueueName.UPKEEP,
+    TaskName.TENANTS_PURGE: QueueName.UPKEEP,
 }
 
 # Workers renew it with every heartbeat of theirs (each 2 s); `/health` says there is none once it has run out.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -76,6 +77,11 @@ def active_tenant_ids() -> list[UUID]:
     """The ids of all active tenants, the reserved one included."""
     statement = select(Tenant.id).where(Tenant.status == TenantStatus.ACTIVE).order_by(Tenant.id)
     return list(db.session.scalars(statement))
+
+
+def tenants_suspended_before(moment: datetime) -> list[UUID]:
+    """The ids of the tenants that were suspended before a moment."""
+    return list(db.session.scalars(select(Tenant.id).where(Tenant.suspended_at < moment).order_by(Tenant.id)))
 
 
 def shown(found: Tenant) -> dict[str, Any]:

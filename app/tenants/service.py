@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from flask import current_app
-from sqlalchemy import Table, delete
+from sqlalchemy import Table, delete, text
 from sqlalchemy.exc import IntegrityError
 
 from app.core.cache import Generation, touch
@@ -20,6 +21,10 @@ from app.events.models import Event
 from app.extensions import db
 from app.tenants import queries
 from app.tenants.models import PLATFORM_ID, Tenant, TenantStatus
+
+
+# Time enough to notice that it was a mistake.
+KEPT_WHEN_SUSPENDED = timedelta(days=30)
 
 
 class SlugTaken(Conflict):
@@ -109,6 +114,8 @@ def purge_tenant(tenant_id: UUID) -> None:
     if tenant_id == PLATFORM_ID:
         raise PlatformIsReserved("The tenant 'platform' belongs to the service and can't be deleted.")
     with as_tenant(tenant_id), transaction() as session:
+        # A large tenant takes longer than any request may.
+        session.execute(text("SET LOCAL statement_timeout = 0"))
         for table in reversed(db.metadata.sorted_tables):
             if "tenant_id" in table.columns and table.name != Event.__tablename__ and not _follows_another(table):
                 session.execute(delete(table).where(table.c.tenant_id == tenant_id))
@@ -116,6 +123,14 @@ def purge_tenant(tenant_id: UUID) -> None:
         events.record("tenant.purged", subject_id=tenant_id)
         touch(Generation.ACCESS, tenant_id)
         touch(Generation.CATALOGUE, tenant_id)
+
+
+def purge_long_suspended() -> int:
+    """Purge every tenant that was suspended 30 days ago or earlier; returns their number."""
+    tenant_ids = queries.tenants_suspended_before(utc_now() - KEPT_WHEN_SUSPENDED)
+    for tenant_id in tenant_ids:
+        purge_tenant(tenant_id)
+    return len(tenant_ids)
 
 
 def _follows_another(table: Table) -> bool:

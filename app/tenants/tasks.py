@@ -7,7 +7,7 @@ from app.core.queue import TaskName
 from app.core.tenancy import tenant
 from app.extensions import celery
 from app.openlibrary import mirror
-from app.tenants import queries
+from app.tenants import queries, service
 
 
 @celery.task(name=TaskName.UPKEEP_FORGET.value)
@@ -17,3 +17,9 @@ def forget() -> None:
     for tenant_id in queries.active_tenant_ids():
         with tenant(tenant_id):
             forget_old_answers()
+
+
+@celery.task(name=TaskName.TENANTS_PURGE.value)
+def purge() -> None:
+    """Purge the tenants whose time after their suspension is over."""
+    service.purge_long_suspended()
