@@ -78,32 +78,28 @@ class Listing:
         """
         sort = sort or self.default_sort
         chosen = {name: value for name, value in filters.items() if value is not None}
-        fingerprint = _fingerprint(self.name, sort, chosen)
-        after = read_cursor(cursor, fingerprint) if cursor else None
+        asked = fingerprint(self.name, sort, chosen)
+        after = read_cursor(cursor, asked) if cursor else None
         parameters = {"tenant_id": str(tenant_id_or_none()), "limit": limit + 1, **chosen}
         if after:
             parameters.update(after_key=after[0], after_tie=after[1])
         found = rows(self._page_sql(frozenset(chosen), sort, after is not None), parameters)
         shown = found[:limit]
-        total, relation = self._total(chosen)
         return {
             "items": [self._render(row[:-2]) for row in shown],
-            "total": total,
-            "total_relation": relation,
-            "next_cursor": write_cursor(shown[-1][-2:], fingerprint) if len(found) > limit else None,
+            **bounded_total(self._counted(chosen)),
+            "next_cursor": write_cursor(shown[-1][-2:], asked) if len(found) > limit else None,
         }
 
-    def _total(self, chosen: Mapping[str, Any]) -> tuple[int, str]:
+    def _counted(self, chosen: Mapping[str, Any]) -> int:
         def count() -> int:
             parameters = {"tenant_id": str(tenant_id_or_none()), **chosen}
             return int(rows(self._count_sql(frozenset(chosen)), parameters)[0][0])
 
-        if self._generation:
-            name = f"{self.name}:{orjson.dumps(chosen, default=str, option=orjson.OPT_SORT_KEYS).decode()}"
-            counted = remembered(name, self._generation, count)
-        else:
-            counted = count()
-        return (EXACT_TOTAL, "gte") if counted > EXACT_TOTAL else (counted, "eq")
+        if self._generation is None:
+            return count()
+        name = f"{self.name}:{orjson.dumps(chosen, default=str, option=orjson.OPT_SORT_KEYS).decode()}"
+        return int(remembered(name, self._generation, count))
 
     def _where(self, names: Iterable[str]) -> Select[Any]:
         return self._statement.where(*(self._filters[name] for name in sorted(names)))
@@ -126,6 +122,13 @@ class Listing:
         some: Select[Any] = self._where(names).with_only_columns(literal_column("1"), maintain_column_froms=True)
         matching = some.limit(EXACT_TOTAL + 1)
         return compiled(select(func.count()).select_from(matching.subquery()))
+
+
+def bounded_total(counted: int) -> dict[str, Any]:
+    """`total` and `total_relation` for a count that stopped one beyond `EXACT_TOTAL`."""
+    if counted > EXACT_TOTAL:
+        return {"total": EXACT_TOTAL, "total_relation": "gte"}
+    return {"total": counted, "total_relation": "eq"}
 
 
 def named(*names: str) -> Callable[[Row], dict[str, Any]]:
@@ -156,7 +159,8 @@ def read_cursor(cursor: str, fingerprint: bytes) -> list[Any]:
     return position
 
 
-def _fingerprint(name: str, sort: str, filters: Mapping[str, Any]) -> bytes:
+def fingerprint(name: str, sort: str, filters: Mapping[str, Any]) -> bytes:
+    """What a cursor is good for: this list, of this tenant, in this order, so narrowed."""
     asked = [name, str(tenant_id_or_none()), sort, filters]
     return orjson.dumps(asked, default=str, option=orjson.OPT_SORT_KEYS)
 

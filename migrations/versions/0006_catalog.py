@@ -43,6 +43,7 @@ def upgrade() -> None:
     sa.Column('content_hash', sa.LargeBinary(), nullable=False),
     sa.Column('editions_hash', sa.LargeBinary(), nullable=True),
     sa.Column('sort_title', sa.Text(collation='C'), nullable=False),
+    sa.Column('sort_year', sa.Integer(), sa.Computed('coalesce(first_publish_year, -9999)', persisted=True), nullable=False),
     sa.Column('checked_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('updated_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
@@ -61,7 +62,7 @@ def upgrade() -> None:
     )
     op.create_index('ix_books_created_at', 'books', ['tenant_id', 'created_at', 'id'], unique=False)
     op.create_index('ix_books_sort_title', 'books', ['tenant_id', 'sort_title', 'id'], unique=False)
-    op.create_index('ix_books_sort_year', 'books', ['tenant_id', sa.literal_column('coalesce(first_publish_year, -9999)'), 'id'], unique=False)
+    op.create_index('ix_books_sort_year', 'books', ['tenant_id', 'sort_year', 'id'], unique=False)
     op.create_index('ix_books_times_borrowed', 'books', ['tenant_id', 'times_borrowed', 'id'], unique=False)
     op.create_table('book_versions',
     sa.Column('tenant_id', sa.Uuid(), nullable=False),

@@ -1,11 +1,27 @@
 """Questions about the catalogue.
 
 `books` answers for one book and lists them, `authors` lists who wrote them, `search` finds books by words, `words` says
-what a word is, and `filters` what lists and search can be narrowed by.
+what a word is, and `filters` what list and search can be narrowed by.
 """
 
 from __future__ import annotations
 
-from app.catalog.queries.books import BOOK_COLUMNS, book, cover_urls, render_book, survivor_of
+from app.catalog.queries.authors import AUTHORS, author
+from app.catalog.queries.books import BOOK_COLUMNS, BOOKS, book, cover_urls, holder_of, render_book, survivor_of
+from app.catalog.queries.filters import narrowed_by
+from app.catalog.queries.search import Facet, search
 
-__all__ = ["BOOK_COLUMNS", "book", "cover_urls", "render_book", "survivor_of"]
+__all__ = [
+    "AUTHORS",
+    "BOOKS",
+    "BOOK_COLUMNS",
+    "Facet",
+    "author",
+    "book",
+    "cover_urls",
+    "holder_of",
+    "narrowed_by",
+    "render_book",
+    "search",
+    "survivor_of",
+]

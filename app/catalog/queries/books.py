@@ -1,4 +1,4 @@
-"""Questions about the catalogue."""
+"""One book, and the list of books."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from sqlalchemy import ScalarSelect, bindparam, func, select
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 
 from app.catalog.models import Book, BookAlias, BookVersion, Edition
+from app.catalog.queries.filters import BOOK_FILTERS
+from app.core.cache import Generation
 from app.core.database import Question, Row, compiled, rows
+from app.core.pagination import Listing
 from app.core.tenancy import current_tenant_id
 
 # — one book ———————————————————————————————————————————————————————————————————————————————————————
@@ -54,6 +57,12 @@ def cover_urls(cover_id: int | None) -> dict[str, str] | None:
 def survivor_of(book_id: UUID) -> UUID | None:
     """The book in which a book of this id went up, if one did."""
     found = rows(_survivor_question(), {"tenant_id": current_tenant_id(), "alias": str(book_id)})
+    return UUID(str(found[0][0])) if found else None
+
+
+def holder_of(isbn: str) -> UUID | None:
+    """The book that has an edition of this ISBN-13, if one has."""
+    found = rows(_holder_question(), {"tenant_id": current_tenant_id(), "isbn": isbn})
     return UUID(str(found[0][0])) if found else None
 
 
@@ -104,3 +113,29 @@ def _survivor_question() -> Question:
             BookAlias.tenant_id == bindparam("tenant_id"), BookAlias.alias == bindparam("alias")
         )
     )
+
+
+@cache
+def _holder_question() -> Question:
+    return compiled(
+        select(Edition.book_id).where(Edition.tenant_id == bindparam("tenant_id"), Edition.isbn == bindparam("isbn"))
+    )
+
+
+# — the list ———————————————————————————————————————————————————————————————————————————————————————
+
+BOOKS = Listing(
+    "books",
+    select(*(getattr(Book, name) for name in BOOK_COLUMNS)).where(Book.tenant_id == bindparam("tenant_id")),
+    tie=Book.id,
+    sorts={
+        "title": Book.sort_title,
+        "created_at": Book.created_at,
+        "first_publish_year": Book.sort_year,
+        "times_borrowed": Book.times_borrowed,
+    },
+    default_sort="-created_at",
+    filters=BOOK_FILTERS,
+    generation=Generation.CATALOGUE,
+    render=render_book,
+)

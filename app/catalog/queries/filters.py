@@ -1,0 +1,100 @@
+"""What the list of books and the search can be narrowed by.
+
+Terms are compared folded, so that case and accents make no difference. Several values of one filter widen it, several
+filters narrow the list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Uuid, and_, bindparam, cast, func, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT, array
+
+from app.catalog.models import UNKNOWN_YEAR, Author, Book, BookAuthor, BookTerm, TermKind
+from app.core.database import Question, compiled, rows
+from app.core.schemas import parse_id
+from app.core.tenancy import current_tenant_id
+from app.core.text import folded
+
+# Terms are cut to this length when they are stored.
+_TERM_LENGTH: Final = 200
+_FOLDED: Final = frozenset({"author", "contributor", "series", "subject", "language"})
+
+
+def _has_term(parameter: str, *kinds: TermKind) -> ColumnElement[bool]:
+    return Book.id.in_(
+        select(BookTerm.book_id).where(
+            BookTerm.tenant_id == bindparam("tenant_id"),
+            BookTerm.kind == func.any(array([kind.value for kind in kinds])),
+            BookTerm.term == func.any(bindparam(parameter)),
+        )
+    )
+
+
+def _is_by(parameter: str) -> ColumnElement[bool]:
+    return Book.id.in_(
+        select(BookAuthor.book_id).where(
+            BookAuthor.tenant_id == bindparam("tenant_id"),
+            BookAuthor.author_id == func.any(cast(bindparam(parameter), ARRAY(Uuid))),
+        )
+    )
+
+
+def _has_label(parameter: str) -> ColumnElement[bool]:
+    wanted = cast(bindparam(parameter), ARRAY(TEXT))
+    listed = (Book.labels[name].has_any(wanted) for name in ("hues", "reading_abilities"))
+    return and_(Book.labels.is_not(None), or_(*listed))
+
+
+BOOK_FILTERS: Final[Mapping[str, ColumnElement[bool]]] = {
+    "author": _has_term("author", TermKind.AUTHOR, TermKind.AUTHOR_KEY),
+    "author_id": _is_by("author_id"),
+    "contributor": _has_term("contributor", TermKind.CONTRIBUTOR),
+    "series": _has_term("series", TermKind.SERIES),
+    "subject": _has_term("subject", TermKind.SUBJECT),
+    "language": _has_term("language", TermKind.LANGUAGE),
+    "isbn": _has_term("isbn", TermKind.ISBN),
+    "year_from": Book.sort_year >= bindparam("year_from"),
+    "year_to": and_(Book.sort_year <= bindparam("year_to"), Book.sort_year > UNKNOWN_YEAR),
+    "available": Book.copies_available > 0,
+    "unavailable": Book.copies_available == 0,
+    "source": Book.source == func.any(bindparam("source")),
+    "label": _has_label("label"),
+}
+
+
+def narrowed_by(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of `BOOK_FILTERS` for what a client asked; filters that were not given are left out."""
+    chosen = {name: value for name, value in arguments.items() if value not in (None, [])}
+    if "available" in chosen:
+        chosen["available" if chosen.pop("available") else "unavailable"] = True
+    if all(parse_id(value) for value in chosen.get("author", [""])):
+        chosen["author_id"] = chosen.pop("author")
+    for name in _FOLDED & chosen.keys():
+        chosen[name] = [_term_of(value) for value in chosen[name]]
+    return chosen
+
+
+def _term_of(value: str) -> str:
+    # Where authors are asked for by id and by name at once, an id stands for the name or key that it has.
+    author_id = parse_id(value)
+    return (author_id and _term_of_author(author_id)) or folded(value)[:_TERM_LENGTH].rstrip()
+
+
+def _term_of_author(author_id: UUID) -> str | None:
+    found = rows(_author_question(), {"tenant_id": current_tenant_id(), "author_id": author_id})
+    return found[0][0] if found else None
+
+
+@cache
+def _author_question() -> Question:
+    return compiled(
+        select(func.coalesce(func.lower(Author.open_library_key), Author.sort_name)).where(
+            Author.tenant_id == bindparam("tenant_id"), Author.id == bindparam("author_id")
+        )
+    )
+

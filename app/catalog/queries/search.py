@@ -1,0 +1,217 @@
+"""Finding books by words.
+
+The words' index is behind the database function `search_books`, which forgives typing errors and ranks; what the list
+can be narrowed by narrows its answer here. Everything about one page is asked in one round trip: the page, the total
+and the counts of the facets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any, Final
+
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    Boolean,
+    ColumnElement,
+    FromClause,
+    Integer,
+    ScalarSelect,
+    Select,
+    String,
+    Text,
+    Uuid,
+    bindparam,
+    cast,
+    column,
+    func,
+    literal,
+    null,
+    select,
+    true,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import JSONB, REAL, aggregate_order_by
+
+from app.catalog.models import Book, BookTerm, TermKind
+from app.catalog.queries.books import BOOK_COLUMNS, render_book
+from app.catalog.queries.filters import BOOK_FILTERS
+from app.catalog.queries.words import Marker, words_of
+from app.core.database import Question, Row, compiled, rows
+from app.core.pagination import EXACT_TOTAL, bounded_total, fingerprint, read_cursor, write_cursor
+from app.core.tenancy import current_tenant_id
+
+# As many as a total counts, so that every match that is counted can also be reached by paging.
+_CANDIDATES: Final = EXACT_TOTAL + 1
+# Filters choose among the candidates, so there have to be more of them: all there are, in most libraries.
+_CANDIDATES_TO_FILTER: Final = 100_000
+# A prefix of fewer letters begins too many words to be of use, unless it is all there is.
+_PREFIX_LENGTH: Final = 3
+_MOST_COUNTS: Final = 20
+
+
+class Facet(StrEnum):
+    """What the matches can be counted by."""
+
+    AUTHOR = "author"
+    SUBJECT = "subject"
+    LANGUAGE = "language"
+    YEAR = "year"
+
+
+def search(
+    q: str, *, limit: int, cursor: str | None = None, facets: Sequence[Facet] = (), narrowed: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The books that have all words of `q`, the best first, in the shape of every list.
+
+    Items carry `score` and `highlights`; `facets` maps each facet asked for to its commonest values. `narrowed` holds
+    values of `BOOK_FILTERS`.
+
+    Raises:
+        Invalid: the cursor is damaged or belongs to another search.
+    """
+    mark = fingerprint("search", "-score", {"q": q, **narrowed})
+    after = read_cursor(cursor, mark) if cursor else None
+    words = list(dict.fromkeys(words_of(q)))
+    if not words:
+        return {"items": [], **bounded_total(0), "next_cursor": None, "facets": {facet: [] for facet in facets} or None}
+    prefix = words[-1] if len(words[-1]) >= _PREFIX_LENGTH or len(words) == 1 else ""
+    question = _question(frozenset(narrowed), tuple(sorted(set(facets))), after is not None)
+    found = rows(
+        question,
+        {
+            "tenant_id": current_tenant_id(),
+            "words": words,
+            "last_is_prefix": bool(prefix),
+            "at_most": _CANDIDATES_TO_FILTER if narrowed else _CANDIDATES,
+            "limit": limit + 1,
+            **narrowed,
+            **({"after_score": after[0], "after_id": after[1]} if after else {}),
+        },
+    )
+    total, counts = found[0][:2]
+    # The totals are a row even where nothing was found; its columns of a book are empty then.
+    hits = [row[2:] for row in found if row[2] is not None]
+    shown = hits[:limit]
+    return {
+        "items": [_render(row, prefix) for row in shown],
+        **bounded_total(total),
+        "next_cursor": write_cursor(shown[-1][:2], mark) if len(hits) > limit else None,
+        "facets": counts,
+    }
+
+
+def _render(row: Row, prefix: str) -> dict[str, Any]:
+    score, _, matched, author_names, *columns = row
+    book = render_book(tuple(columns))
+    marker = Marker(frozenset(matched), prefix)
+    return {**book, "score": score, "highlights": _highlights({**book, "authors": author_names}, marker)}
+
+
+def _highlights(book: Mapping[str, Any], marker: Marker) -> dict[str, Any]:
+    """The texts in which the words were found: single ones as text, of lists the entries that have any."""
+    highlights: dict[str, Any] = {}
+    for field in ("title", "subtitle"):
+        marked = book[field] and marker.marked(book[field])
+        if marked:
+            highlights[field] = marked
+    for field in ("authors", "series", "subjects"):
+        entries = [marked for entry in book[field] if (marked := marker.marked(entry))]
+        if entries:
+            highlights[field] = entries
+    return highlights
+
+
+# — the statement ——————————————————————————————————————————————————————————————————————————————————
+
+
+@lru_cache(maxsize=512)
+def _question(filters: frozenset[str], facets: tuple[Facet, ...], after: bool) -> Question:  # noqa: FBT001 - a cache key
+    hits = _hits(filters)
+    page = _page(hits, after=after)
+    totals = select(select(func.count()).select_from(hits).scalar_subquery().label("total"), _counts(hits, facets))
+    return compiled(_with_books(totals.subquery("totals"), page))
+
+
+def _hits(filters: frozenset[str]) -> CTE:
+    found = func.search_books(
+        cast(bindparam("words"), ARRAY(Text)),
+        cast(bindparam("last_is_prefix"), Boolean),
+        cast(bindparam("at_most"), Integer),
+    ).table_valued(column("book_id", Uuid), column("score", REAL), column("matched", ARRAY(Text)), name="found")
+    chosen = select(found.c.book_id, found.c.score, found.c.matched)
+    if filters:
+        is_own = Book.tenant_id == bindparam("tenant_id")
+        conditions = (BOOK_FILTERS[name] for name in sorted(filters))
+        chosen = chosen.join(Book, is_own & (Book.id == found.c.book_id)).where(*conditions)
+    return chosen.cte("hits").prefix_with("MATERIALIZED")
+
+
+def _page(hits: CTE, *, after: bool) -> FromClause:
+    page = select(hits).order_by(hits.c.score.desc(), hits.c.book_id.desc()).limit(bindparam("limit"))
+    if after:
+        there = tuple_(cast(bindparam("after_score"), REAL), cast(bindparam("after_id"), Uuid))
+        page = page.where(tuple_(hits.c.score, hits.c.book_id) < there)
+    return page.subquery("page")
+
+
+def _with_books(totals: FromClause, page: FromClause) -> Select[Any]:
+    author = func.jsonb_array_elements(Book.authors).table_valued(column("value", JSONB), name="author")
+    names = select(func.array_agg(author.c.value["name"].astext)).scalar_subquery()
+    is_own = Book.tenant_id == bindparam("tenant_id")
+    with_book = page.join(Book, is_own & (Book.id == page.c.book_id))
+    return (
+        select(
+            totals.c.total,
+            totals.c.counts,
+            page.c.score,
+            page.c.book_id,
+            page.c.matched,
+            func.coalesce(names, cast([], ARRAY(Text))),
+            *(getattr(Book, name) for name in BOOK_COLUMNS),
+        )
+        .select_from(totals.outerjoin(with_book, true()))
+        .order_by(page.c.score.desc(), page.c.book_id.desc())
+    )
+
+
+def _counts(hits: CTE, facets: tuple[Facet, ...]) -> ColumnElement[Any]:
+    if not facets:
+        return cast(null(), JSONB).label("counts")
+    pairs = (part for facet in facets for part in (literal(facet.value, String), _counted(hits, facet)))
+    return func.jsonb_build_object(*pairs, type_=JSONB).label("counts")
+
+
+def _counted(hits: CTE, facet: Facet) -> ScalarSelect[Any]:
+    """The commonest values of a facet among the hits, as a list of `value` and `count`."""
+    commonest = (_years(hits) if facet is Facet.YEAR else _terms(hits, TermKind(facet.value))).subquery()
+    entry = func.jsonb_build_object("value", commonest.c.value, "count", commonest.c.count)
+    ordered = func.jsonb_agg(aggregate_order_by(entry, commonest.c.count.desc(), commonest.c.key))
+    return select(func.coalesce(ordered, func.jsonb_build_array())).scalar_subquery()
+
+
+def _terms(hits: CTE, kind: TermKind) -> Select[*tuple[Any, ...]]:
+    number = func.count().label("count")
+    return (
+        select(BookTerm.term.label("key"), func.min(BookTerm.display).label("value"), number)
+        .join(hits, hits.c.book_id == BookTerm.book_id)
+        .where(BookTerm.tenant_id == bindparam("tenant_id"), BookTerm.kind == kind.value)
+        .group_by(BookTerm.term)
+        .order_by(number.desc(), BookTerm.term)
+        .limit(_MOST_COUNTS)
+    )
+
+
+def _years(hits: CTE) -> Select[*tuple[Any, ...]]:
+    year, number = Book.first_publish_year, func.count().label("count")
+    return (
+        select(year.label("key"), year.label("value"), number)
+        .join(hits, hits.c.book_id == Book.id)
+        .where(Book.tenant_id == bindparam("tenant_id"), year.is_not(None))
+        .group_by(year)
+        .order_by(number.desc(), year)
+        .limit(_MOST_COUNTS)
+    )
