@@ -174,11 +174,11 @@ class Item(TenantScoped, Model):
         ),
         CheckConstraint("state IN ('pending', 'done', 'gone', 'failed')", name="state"),
         Index(
-            "ix_ingestion_items_unsettled",
+            "ix_ingestion_items_not_done",
             "tenant_id",
             "job_id",
             "item",
-            postgresql_where=text("state IN ('pending', 'failed')"),
+            postgresql_where=text("state <> 'done'"),
         ),
     )
 

@@ -190,15 +190,23 @@ def works_with_books(keys: Collection[str]) -> set[str]:
     return {key for key in db.session.scalars(statement) if key is not None}
 
 
-def vanished_works(job: Job) -> Select[Any]:
-    """The works that a job's query brought once and that this job has not met."""
-    return select(QueryWork.open_library_key).where(
-        QueryWork.tenant_id == job.tenant_id,
-        QueryWork.query_key == job.query_key,
-        ~exists().where(
-            Item.tenant_id == job.tenant_id, Item.job_id == job.id, Item.item == QueryWork.open_library_key
-        ),
+def vanished_works(job: Job) -> list[str]:
+    """The works that a job's query brought once and that this job has not met, in a fixed order."""
+    brought = select(QueryWork.open_library_key).where(
+        QueryWork.tenant_id == job.tenant_id, QueryWork.query_key == job.query_key
     )
+    met = select(Item.item).where(Item.tenant_id == job.tenant_id, Item.job_id == job.id)
+    # EXCEPT sorts or hashes both sides, whatever it believes of their size: statistics lag behind a job that wrote ten
+    # thousand items a moment ago, and a join planned by them took seconds.
+    return sorted(db.session.scalars(brought.except_(met)))
+
+
+def gone_works(job: Job) -> list[str]:
+    """The works that a job found merged away or withdrawn."""
+    statement = select(Item.item).where(
+        Item.tenant_id == job.tenant_id, Item.job_id == job.id, Item.state == ItemState.GONE
+    )
+    return list(db.session.scalars(statement))
 
 
 def queries_to_sync() -> list[SyncedQuery]:

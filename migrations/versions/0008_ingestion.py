@@ -76,7 +76,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['tenant_id', 'job_id'], ['ingestion_jobs.tenant_id', 'ingestion_jobs.id'], name='fk_ingestion_items_job', ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('tenant_id', 'job_id', 'item', name=op.f('pk_ingestion_items'))
     )
-    op.create_index('ix_ingestion_items_unsettled', 'ingestion_items', ['tenant_id', 'job_id', 'item'], unique=False, postgresql_where=sa.text("state IN ('pending', 'failed')"))
+    op.create_index('ix_ingestion_items_not_done', 'ingestion_items', ['tenant_id', 'job_id', 'item'], unique=False, postgresql_where=sa.text("state <> 'done'"))
     op.create_table('ingestion_logs',
     sa.Column('tenant_id', sa.Uuid(), nullable=False),
     sa.Column('id', sa.Uuid(), nullable=False),

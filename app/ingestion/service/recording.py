@@ -11,9 +11,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
-from sqlalchemy import Select, Uuid, bindparam, delete, func, insert, literal, select, text, update
+from sqlalchemy import Uuid, bindparam, delete, func, insert, literal, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -54,10 +53,10 @@ _SETTLE_ITEMS = text(
     ON CONFLICT (tenant_id, job_id, item) DO UPDATE SET state = excluded.state
     """
 ).bindparams(*(bindparam(name, type_=ARRAY(TEXT)) for name in ("items", "states")))
-_ADD_DONE_ITEMS = text(
+_ADD_ITEMS = text(
     """
     INSERT INTO ingestion_items (tenant_id, job_id, item, state)
-    SELECT :tenant_id, :job_id, item, 'done' FROM unnest(:items) AS item
+    SELECT :tenant_id, :job_id, item, :state FROM unnest(:items) AS item
     ON CONFLICT DO NOTHING
     """
 ).bindparams(bindparam("items", type_=ARRAY(TEXT)))
@@ -206,7 +205,7 @@ def _settle(job: Job, page: Page, outcomes: Sequence[Outcome]) -> None:
     if job.query is not None and page.redirects:
         # From here on the query stands for the works that the others were merged into.
         targets = list({work.open_library_key for work in page.redirects.values()})
-        db.session.execute(_ADD_DONE_ITEMS, {**own, "items": targets})
+        db.session.execute(_ADD_ITEMS, {**own, "items": targets, "state": ItemState.DONE.value})
 
 
 def _count(job: Job, page: Page, outcomes: Sequence[Outcome]) -> None:
@@ -246,11 +245,11 @@ def _log_unreadable(job: Job, number: int) -> None:
 
 
 def _take_up_vanished(job: Job) -> int:
-    vanished = queries.vanished_works(job).add_columns(
-        literal(job.tenant_id), literal(job.id), literal(ItemState.PENDING)
-    )
-    taken_up = db.session.execute(insert(Item).from_select(["item", "tenant_id", "job_id", "state"], vanished))
-    return int(taken_up.rowcount)  # type: ignore[attr-defined]  # an INSERT's result has it
+    vanished = queries.vanished_works(job)
+    if vanished:
+        own = {"tenant_id": job.tenant_id, "job_id": job.id}
+        db.session.execute(_ADD_ITEMS, {**own, "items": vanished, "state": ItemState.PENDING.value})
+    return len(vanished)
 
 
 def _continue_or_end(taken: Slice, job: Job) -> None:
@@ -289,9 +288,11 @@ def _remember_query(job: Job) -> None:
     query = upsert(SyncedQuery).values(tenant_id=job.tenant_id, query_key=job.query_key, **values)
     db.session.execute(query.on_conflict_do_update(index_elements=["tenant_id", "query_key"], set_=values))
     own = (QueryWork.tenant_id == job.tenant_id, QueryWork.query_key == job.query_key)
-    gone = _items(job, ItemState.GONE).with_only_columns(Item.item)
-    db.session.execute(delete(QueryWork).where(*own, QueryWork.open_library_key.in_(gone)), execution_options=_UNSYNCED)
-    brought = _items(job, ItemState.DONE).with_only_columns(Item.tenant_id, literal(job.query_key), Item.item)
+    gone = QueryWork.open_library_key.in_(queries.gone_works(job))
+    db.session.execute(delete(QueryWork).where(*own, gone), execution_options=_UNSYNCED)
+    brought = select(Item.tenant_id, literal(job.query_key), Item.item).where(
+        Item.tenant_id == job.tenant_id, Item.job_id == job.id, Item.state == ItemState.DONE
+    )
     works = upsert(QueryWork).from_select(["tenant_id", "query_key", "open_library_key"], brought)
     db.session.execute(works.on_conflict_do_nothing())
     number = select(func.count()).select_from(QueryWork).where(*own).scalar_subquery()
@@ -303,7 +304,3 @@ def _remember_query(job: Job) -> None:
     )
     schedule = upsert(ResyncSchedule).values(tenant_id=job.tenant_id, counted_from=now)
     db.session.execute(schedule.on_conflict_do_nothing())
-
-
-def _items(job: Job, state: ItemState) -> Select[Any]:
-    return select(Item).where(Item.tenant_id == job.tenant_id, Item.job_id == job.id, Item.state == state)
