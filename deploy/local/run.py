@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+import shutil
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -75,6 +76,7 @@ def run(folder: Path, *, environment: Mapping[str, str], port: int, plan: Plan, 
         if running.data_folder not in {None, folder.resolve()}:
             _say(f"PostgreSQL's account cannot reach {folder}, so the data lie in {running.data_folder}.")
         surroundings = {**environment, **running.environment(), "PYTHONUNBUFFERED": "1"}
+        surroundings.setdefault("PROMETHEUS_MULTIPROC_DIR", str(_emptied(folder / "metrics")))
         supervisor = Supervisor(watch=watch, folder=PROJECT, logs=logs, environment=surroundings)
         _say("Bringing the database up to date …")
         supervisor.run_once("migrate", plan.migrate, timeout_seconds=PREPARATION_TIMEOUT_SECONDS)
@@ -146,6 +148,13 @@ def _check_port(port: int) -> None:
             raise LocalStackError(
                 f"port {port} cannot be used ({error.strerror}): choose another, as in `make run PORT={port + 1}`."
             ) from error
+
+
+def _emptied(folder: Path) -> Path:
+    """Make a folder anew; what processes of an earlier run counted is none of ours."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
 
 
 def _short(path: Path) -> str:
