@@ -279,6 +279,20 @@ def test_terms_follow_the_book(stored: Stored) -> None:
     assert stored.column("SELECT term FROM book_terms WHERE kind = 'subject' ORDER BY 1") == ["spice", "worms"]
 
 
+def test_search_follows_the_book(stored: Stored) -> None:
+    find = "SELECT book_id FROM search_books(ARRAY[:word], false, 10)"
+    [recorded] = record_works([a_work(title="Spider-Man", subtitle="Origins", subjects=("Desert",))])
+
+    before = {word: stored.column(find, word=word) for word in ("spiderman", "herbert", "origins", "desert", "worms")}
+    record_works([a_work(title="Spider-Man", subtitle=None, subjects=("Worms",))])
+
+    found = [recorded.book_id]
+    assert before == {"spiderman": found, "herbert": found, "origins": found, "desert": found, "worms": []}
+    assert stored.column(find, word="worms") == found
+    assert stored.column(find, word="desert") == []
+    assert stored.column(find, word="spiderman") == found
+
+
 def test_very_long_texts_fit_every_index(stored: Stored) -> None:
     # U+FDFA folds to eighteen characters, the longest of all.
     long = "\ufdfa" * 200

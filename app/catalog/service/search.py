@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Select, Text, bindparam, cast, func, select
 from sqlalchemy.dialects.postgresql import JSONB
 
+from app.catalog.queries.words import indexed_words
 from app.catalog.service.content import BookState
 from app.catalog.service.sets import run
-from app.openlibrary.words import words_of
 
 
 def index_books(books: Iterable[tuple[BookState, BookState | None]]) -> None:
@@ -35,8 +35,7 @@ def _words(book: BookState) -> dict[str, str]:
 
 
 def _joined(texts: Iterable[str]) -> str:
-    words = (word for text in texts for word in words_of(text))
-    return " ".join(dict.fromkeys(words))
+    return " ".join(indexed_words(texts))
 
 
 @cache
