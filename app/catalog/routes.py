@@ -3,22 +3,90 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from flask import Response, g, url_for
 
 from app.catalog import queries, service
-from app.catalog.schemas import BookDetailSchema, BookPatchSchema, NewBookSchema, VersionDiffSchema
+from app.catalog.schemas import (
+    AuthorListArguments,
+    AuthorListSchema,
+    AuthorSchema,
+    BookDetailSchema,
+    BookListArguments,
+    BookListSchema,
+    BookPatchSchema,
+    BookSearchArguments,
+    BookSearchSchema,
+    CoverArguments,
+    NewBookSchema,
+    VersionDiffSchema,
+)
 from app.core.blueprint import Blueprint
 from app.core.cache import Generation, cached, if_match
-from app.core.errors import NotFound
+from app.core.errors import Invalid, NotFound
 from app.core.idempotency import idempotent
+from app.core.isbn import InvalidIsbn, normalize_isbn
 from app.core.limits import Limit, limited
 from app.core.schemas import json_response, parse_id
 from app.core.security import Permission, requires
+from app.core.text import folded
 
 blp = Blueprint("catalog", __name__, description="Books with their versions, editions and authors.")
 
 # — reading ————————————————————————————————————————————————————————————————————————————————————————
+
+
+@blp.get("/tenants/<slug>/books")
+@requires(Permission.BOOKS_READ)
+@limited(Limit.CATALOGUE_READ)
+@cached(Generation.CATALOGUE)
+@blp.arguments(BookListArguments, location="query")
+@blp.response(200, BookListSchema)
+def list_books(arguments: dict[str, Any]) -> Response:
+    """List the books
+
+    The newest first, unless `sort` says otherwise; books of unknown year come before all others in the order of years.
+    Several filters narrow the list, several values of one filter (the parameter repeated) widen it.
+    """
+    limit, cursor, sort = (arguments.pop(name) for name in ("limit", "cursor", "sort"))
+    return json_response(queries.BOOKS.page(limit=limit, cursor=cursor, sort=sort, **queries.narrowed_by(arguments)))
+
+
+@blp.get("/tenants/<slug>/books/search")
+@requires(Permission.BOOKS_READ)
+@limited(Limit.CATALOGUE_READ)
+@cached(Generation.CATALOGUE)
+@blp.arguments(BookSearchArguments, location="query")
+@blp.response(200, BookSearchSchema)
+def search_books(arguments: dict[str, Any]) -> Response:
+    """Search the books
+
+    Finds books that have all the words, whatever their case and accents, the best first. Where none has them, one
+    slip of the pen in each word is forgiven. The filters of the list apply. At most 10 000 matches are ranked.
+    """
+    q, limit, cursor, facets = (arguments.pop(name) for name in ("q", "limit", "cursor", "facets"))
+    narrowed = queries.narrowed_by(arguments)
+    return json_response(queries.search(q, limit=limit, cursor=cursor, facets=facets, narrowed=narrowed))
+
+
+@blp.get("/tenants/<slug>/books/by-isbn/<isbn>")
+@requires(Permission.BOOKS_READ)
+@limited(Limit.CATALOGUE_READ)
+@cached(Generation.CATALOGUE)
+@blp.response(200, BookDetailSchema)
+def show_book_of_isbn(isbn: str) -> Response:
+    """Show the book of an ISBN
+
+    ISBN-10 or ISBN-13, hyphens allowed; a check digit that does not fit is refused.
+    """
+    try:
+        book_id = queries.holder_of(normalize_isbn(isbn))
+    except InvalidIsbn as error:
+        raise Invalid.field("isbn", str(error)) from error
+    if book_id is None:
+        raise NotFound("No book of this library has this ISBN.")
+    return json_response(queries.book(book_id))
 
 
 @blp.get("/tenants/<slug>/books/<book_id>")
@@ -35,14 +103,67 @@ def show_book(book_id: str) -> Response:
     found = queries.book(parsed)
     if found is not None:
         return json_response(found)
-    survivor = parsed and queries.survivor_of(parsed)
+    return _moved(parsed, "catalog.show_book")
+
+
+def _moved(book_id: UUID | None, endpoint: str) -> Response:
+    """Lead to the book in which this one went up.
+
+    Raises:
+        NotFound: there is no such book, and there was none that was merged away.
+    """
+    survivor = book_id and queries.survivor_of(book_id)
     if survivor is None:
         raise NotFound("There is no such book.")
-    return _moved(url_for("catalog.show_book", slug=g.tenant.slug, book_id=survivor))
-
-
-def _moved(address: str) -> Response:
+    address = url_for(endpoint, slug=g.tenant.slug, book_id=survivor)
     return Response(status=301, headers={"Location": address})
+
+
+@blp.get("/tenants/<slug>/books/<book_id>/cover")
+@requires(Permission.BOOKS_READ)
+@limited(Limit.CATALOGUE_READ)
+@blp.arguments(CoverArguments, location="query")
+@blp.response(302, description="The address of the image is in `Location`.")
+@blp.alt_response(301, description="The book was merged into another, whose cover's address is in `Location`.")
+def show_cover(arguments: dict[str, Any], book_id: str) -> Response:
+    """Show the image of a book's cover
+
+    Leads to the image at Open Library.
+    """
+    parsed = parse_id(book_id)
+    address = queries.cover_address(parsed, size=arguments["size"])
+    if address is None:
+        return _moved(parsed, "catalog.show_cover")
+    return Response(status=302, headers={"Location": address})
+
+
+@blp.get("/tenants/<slug>/authors")
+@requires(Permission.BOOKS_READ)
+@limited(Limit.CATALOGUE_READ)
+@cached(Generation.CATALOGUE)
+@blp.arguments(AuthorListArguments, location="query")
+@blp.response(200, AuthorListSchema)
+def list_authors(arguments: dict[str, Any]) -> Response:
+    """List the authors
+
+    Everybody who wrote a book of the library, by name, with the number of books.
+    """
+    if "q" in arguments:
+        arguments["q"] = folded(arguments["q"])
+    return json_response(queries.AUTHORS.page(**arguments))
+
+
+@blp.get("/tenants/<slug>/authors/<author_id>")
+@requires(Permission.BOOKS_READ)
+@limited(Limit.CATALOGUE_READ)
+@cached(Generation.CATALOGUE)
+@blp.response(200, AuthorSchema)
+def show_author(author_id: str) -> Response:
+    """Show an author with the number of their books"""
+    found = queries.author(parse_id(author_id))
+    if found is None:
+        raise NotFound("There is no such author.")
+    return json_response(found)
 
 
 @blp.get("/tenants/<slug>/books/<book_id>/versions/<first>/diff/<second>")

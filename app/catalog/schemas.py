@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from marshmallow import ValidationError, fields, validate
+from webargs.fields import DelimitedList
 
 from app.catalog.models import BookSource, UpstreamStatus, VersionOrigin
+from app.catalog.queries import AUTHORS, BOOKS, COVER_SIZES, Facet
 from app.core.clock import utc_now
 from app.core.isbn import InvalidIsbn, normalize_isbn
-from app.core.schemas import Moment, StrictSchema, Text, WholeNumber
+from app.core.schemas import Flag, ListArguments, Moment, StrictSchema, Text, WholeNumber, list_of
+from app.core.text import folded
 
 # — reading ————————————————————————————————————————————————————————————————————————————————————————
 
@@ -104,22 +107,10 @@ class BookDetailSchema(BookSchema):
     versions = fields.List(fields.Nested(VersionSchema), required=True)
 
 
-# — writing ————————————————————————————————————————————————————————————————————————————————————————
-
 _EARLIEST_YEAR: Final = -3000
 _LATEST_YEAR: Final = 9999
-# Books are announced some years before they come out.
-_YEARS_AHEAD: Final = 6
-_MOST_ENTRIES: Final = 100
-_MOST_SUBJECTS: Final = 200
-_MOST_ISBNS: Final = 500
-_NAME_LENGTH: Final = 300
-
-
-def _not_far_ahead(year: int) -> None:
-    latest = utc_now().year + _YEARS_AHEAD
-    if year > latest:
-        raise ValidationError(f"Must be {latest} at the latest.")
+# More values of one filter than anybody picks by hand.
+_MOST_VALUES: Final = 50
 
 
 class Isbn(Text):
@@ -134,6 +125,176 @@ class Isbn(Text):
             return normalize_isbn(super()._deserialize(value, attr, data, **kwargs))
         except InvalidIsbn as error:
             raise ValidationError(str(error)) from error
+
+
+def _some(field: fields.Field[Any], **metadata: Any) -> fields.List[Any]:
+    return fields.List(field, validate=validate.Length(max=_MOST_VALUES), metadata=metadata)
+
+
+class BookFilters(StrictSchema):
+    """What list and search of books can be narrowed by; several values of one filter widen it."""
+
+    author = _some(
+        Text(max_length=300),
+        description="Names, Open Library keys or ids; of names, case and accents don't count.",
+        example=["Frank Herbert"],
+    )
+    contributor = _some(Text(max_length=300), description="Names of illustrators, translators and others.")
+    series = _some(Text(max_length=300), description="Names of series.")
+    subject = _some(Text(max_length=300), description="Subjects.", example=["Science fiction"])
+    language = _some(Text(max_length=20), description="Languages, as MARC codes.", example=["eng"])
+    isbn = _some(Isbn(), description="ISBN-10 or ISBN-13.", example=["9780441172719"])
+    year_from = WholeNumber(
+        minimum=_EARLIEST_YEAR, maximum=_LATEST_YEAR, metadata={"description": "First published then or later."}
+    )
+    year_to = WholeNumber(
+        minimum=_EARLIEST_YEAR, maximum=_LATEST_YEAR, metadata={"description": "First published then or earlier."}
+    )
+    available = Flag(metadata={"description": "With a copy to be had now, or without."})
+    source = _some(
+        Text(validate=validate.OneOf([source.value for source in BookSource])), description="Where books came from."
+    )
+    label = _some(Text(max_length=60), description="Hues or reading abilities.")
+
+
+class BookListArguments(BookFilters, ListArguments):
+    """Filters and order of the list of books."""
+
+    sort = Text(validate=validate.OneOf(BOOKS.sort_names), load_default=BOOKS.default_sort)
+
+
+BookListSchema = list_of(BookSchema)
+
+
+def _two_characters(text: str) -> None:
+    if len(text.strip()) < 2:  # noqa: PLR2004
+        raise ValidationError("Must have at least 2 characters.")
+
+
+class BookSearchArguments(BookFilters, ListArguments):
+    """What to search for, and within what."""
+
+    q = Text(
+        max_length=200,
+        required=True,
+        validate=_two_characters,
+        metadata={
+            "description": "All words must be found, each in title, subtitle, authors, series or subjects; of the last "
+            "one, its beginning is enough.",
+            "example": "dune herbert",
+        },
+    )
+    facets = DelimitedList(
+        Text(validate=validate.OneOf([facet.value for facet in Facet])),
+        load_default=[],
+        metadata={"description": "What to count the matches by, with commas between.", "example": ["author", "year"]},
+    )
+
+
+class HighlightsSchema(StrictSchema):
+    """The texts in which the words were found, as HTML: escaped, with `<mark>` around the words and no other tag."""
+
+    title = fields.String(metadata={"example": "<mark>Dune</mark>"})
+    subtitle = fields.String()
+    authors = fields.List(fields.String())
+    series = fields.List(fields.String())
+    subjects = fields.List(fields.String())
+
+
+class FoundBookSchema(BookSchema):
+    """A book, how well it fits, and where the words were found."""
+
+    score = fields.Float(required=True, metadata={"description": "Greater is better.", "example": 1.2})
+    highlights = fields.Nested(HighlightsSchema, required=True)
+
+
+class TermCountSchema(StrictSchema):
+    """How many of the matches have a value."""
+
+    value = fields.String(required=True, metadata={"example": "Frank Herbert"})
+    count = fields.Integer(required=True, metadata={"example": 3})
+
+
+class YearCountSchema(StrictSchema):
+    """How many of the matches were first published in a year."""
+
+    value = fields.Integer(required=True, metadata={"example": 1965})
+    count = fields.Integer(required=True, metadata={"example": 3})
+
+
+class FacetsSchema(StrictSchema):
+    """The facets that were asked for, each with its commonest values, over all matches that `total` counts."""
+
+    author = fields.List(fields.Nested(TermCountSchema))
+    subject = fields.List(fields.Nested(TermCountSchema))
+    language = fields.List(fields.Nested(TermCountSchema))
+    year = fields.List(fields.Nested(YearCountSchema))
+
+
+class BookSearchSchema(StrictSchema):
+    """Books that were found, the best first."""
+
+    items = fields.List(fields.Nested(FoundBookSchema), required=True)
+    total = fields.Integer(required=True, metadata={"description": "Exact up to 10 000.", "example": 1})
+    total_relation = fields.String(required=True, validate=validate.OneOf(["eq", "gte"]))
+    next_cursor = fields.String(required=True, allow_none=True)
+    facets = fields.Nested(
+        FacetsSchema, required=True, allow_none=True, metadata={"description": "Null where none was asked for."}
+    )
+
+
+class CoverArguments(StrictSchema):
+    """Which image of a cover."""
+
+    size = Text(
+        validate=validate.OneOf(list(COVER_SIZES)),
+        load_default="M",
+        metadata={"description": "Small, medium or large.", "example": "L"},
+    )
+
+
+def _with_letters(text: str) -> None:
+    if not folded(text):
+        raise ValidationError("Must hold a letter or a digit.")
+
+
+class AuthorListArguments(ListArguments):
+    """Filter and order of the list of authors."""
+
+    q = Text(
+        max_length=200,
+        validate=_with_letters,
+        metadata={"description": "How the name begins; case and accents don't count.", "example": "Frank"},
+    )
+    sort = Text(validate=validate.OneOf(AUTHORS.sort_names), load_default=AUTHORS.default_sort)
+
+
+class AuthorSchema(StrictSchema):
+    """An author of books of the library."""
+
+    id = fields.UUID(required=True)
+    name = fields.String(required=True, metadata={"example": "Frank Herbert"})
+    open_library_key = fields.String(required=True, allow_none=True, metadata={"example": "OL79034A"})
+    book_count = fields.Integer(required=True, metadata={"example": 3})
+
+
+AuthorListSchema = list_of(AuthorSchema)
+
+
+# — writing ————————————————————————————————————————————————————————————————————————————————————————
+
+# Books are announced some years before they come out.
+_YEARS_AHEAD: Final = 6
+_MOST_ENTRIES: Final = 100
+_MOST_SUBJECTS: Final = 200
+_MOST_ISBNS: Final = 500
+_NAME_LENGTH: Final = 300
+
+
+def _not_far_ahead(year: int) -> None:
+    latest = utc_now().year + _YEARS_AHEAD
+    if year > latest:
+        raise ValidationError(f"Must be {latest} at the latest.")
 
 
 class IsbnList(fields.List[str]):

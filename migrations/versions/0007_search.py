@@ -56,7 +56,9 @@ def _make_tables() -> None:
         sa.PrimaryKeyConstraint("tenant_id", "book_id", name="pk_book_search"),
     )
     # A short list of what is not yet merged: every search has to read through it.
-    op.execute("CREATE INDEX ix_book_search_vector ON book_search USING gin (vector) WITH (gin_pending_list_limit = 256)")
+    op.execute(
+        "CREATE INDEX ix_book_search_vector ON book_search USING gin (vector) WITH (gin_pending_list_limit = 256)"
+    )
     # No unique keys: two transactions that meet the same unknown word at once both write it, and neither waits for the
     # other, so that no order of their statements can make a deadlock. Readers take each word once.
     op.create_table("search_words", sa.Column("word", sa.Text(collation="C"), nullable=False))
@@ -258,7 +260,10 @@ def _make_indexes_of_filters() -> None:
     op.execute("ALTER STATISTICS st_book_terms SET STATISTICS 1000")
     op.create_index("ix_books_source", "books", ["tenant_id", "source", "created_at", "id"])
     op.create_index(
-        "ix_books_available", "books", ["tenant_id", "created_at", "id"], postgresql_where=sa.text("copies_available > 0")
+        "ix_books_available",
+        "books",
+        ["tenant_id", "created_at", "id"],
+        postgresql_where=sa.text("copies_available > 0"),
     )
     op.create_index(
         "ix_books_labelled", "books", ["tenant_id", "created_at", "id"], postgresql_where=sa.text("labels IS NOT NULL")

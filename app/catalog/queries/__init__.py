@@ -7,7 +7,17 @@ what a word is, and `filters` what list and search can be narrowed by.
 from __future__ import annotations
 
 from app.catalog.queries.authors import AUTHORS, author
-from app.catalog.queries.books import BOOK_COLUMNS, BOOKS, book, cover_urls, holder_of, render_book, survivor_of
+from app.catalog.queries.books import (
+    BOOK_COLUMNS,
+    BOOKS,
+    COVER_SIZES,
+    book,
+    cover_address,
+    cover_urls,
+    holder_of,
+    render_book,
+    survivor_of,
+)
 from app.catalog.queries.filters import narrowed_by
 from app.catalog.queries.search import Facet, search
 
@@ -15,9 +25,11 @@ __all__ = [
     "AUTHORS",
     "BOOKS",
     "BOOK_COLUMNS",
+    "COVER_SIZES",
     "Facet",
     "author",
     "book",
+    "cover_address",
     "cover_urls",
     "holder_of",
     "narrowed_by",

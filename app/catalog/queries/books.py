@@ -14,6 +14,7 @@ from app.catalog.models import Book, BookAlias, BookVersion, Edition
 from app.catalog.queries.filters import BOOK_FILTERS
 from app.core.cache import Generation
 from app.core.database import Question, Row, compiled, rows
+from app.core.errors import NotFound
 from app.core.pagination import Listing
 from app.core.tenancy import current_tenant_id
 
@@ -28,6 +29,15 @@ _EDITION_COLUMNS: Final = (
     "id", "isbn", "open_library_key", "title", "subtitle", "publishers", "publish_date", "publish_year", "languages",
     "page_count", "physical_format", "cover_id",
 )  # fmt: skip
+
+# The site's letter for each size of a cover.
+COVER_SIZES: Final = {"S": "small", "M": "medium", "L": "large"}
+
+
+class NoCover(NotFound):
+    """The book has no cover."""
+
+    code = "no_cover"
 
 
 def book(book_id: UUID | None) -> dict[str, Any] | None:
@@ -50,8 +60,22 @@ def cover_urls(cover_id: int | None) -> dict[str, str] | None:
     if cover_id is None:
         return None
     address = current_app.config["SETTINGS"].open_library_covers_url
-    sizes = {"small": "S", "medium": "M", "large": "L"}
-    return {name: f"{address}/b/id/{cover_id}-{letter}.jpg" for name, letter in sizes.items()}
+    return {name: f"{address}/b/id/{cover_id}-{letter}.jpg" for letter, name in COVER_SIZES.items()}
+
+
+def cover_address(book_id: UUID | None, *, size: str) -> str | None:
+    """Where the image of a book's cover is, `size` being one of `COVER_SIZES`; None where there is no such book.
+
+    Raises:
+        NoCover: the book has none.
+    """
+    found = rows(_cover_question(), {"tenant_id": current_tenant_id(), "book_id": book_id})
+    if not found:
+        return None
+    urls = cover_urls(found[0][0])
+    if urls is None:
+        raise NoCover("This book has no cover.")
+    return urls[COVER_SIZES[size]]
 
 
 def survivor_of(book_id: UUID) -> UUID | None:
@@ -103,6 +127,13 @@ def _versions() -> ScalarSelect[Any]:
         select(func.coalesce(ordered, func.jsonb_build_array()))
         .where(version.tenant_id == Book.tenant_id, version.book_id == Book.id)
         .scalar_subquery()
+    )
+
+
+@cache
+def _cover_question() -> Question:
+    return compiled(
+        select(Book.cover_id).where(Book.tenant_id == bindparam("tenant_id"), Book.id == bindparam("book_id"))
     )
 
 

@@ -97,4 +97,3 @@ def _author_question() -> Question:
             Author.tenant_id == bindparam("tenant_id"), Author.id == bindparam("author_id")
         )
     )
-
