@@ -38,7 +38,7 @@ from app.ingestion.models import (
 from app.ingestion.service import leases
 from app.ingestion.service.errors import ALL_FAILED, NOTHING_FOUND, LeaseLost
 from app.ingestion.service.fetching import WITHDRAWN, Page
-from app.ingestion.service.jobs import end_job
+from app.ingestion.service.jobs import add_items, end_job
 from app.ingestion.service.leases import Slice, patiently
 
 log = logging.getLogger(__name__)
@@ -53,13 +53,6 @@ _SETTLE_ITEMS = text(
     ON CONFLICT (tenant_id, job_id, item) DO UPDATE SET state = excluded.state
     """
 ).bindparams(*(bindparam(name, type_=ARRAY(TEXT)) for name in ("items", "states")))
-_ADD_ITEMS = text(
-    """
-    INSERT INTO ingestion_items (tenant_id, job_id, item, state)
-    SELECT :tenant_id, :job_id, item, :state FROM unnest(:items) AS item
-    ON CONFLICT DO NOTHING
-    """
-).bindparams(bindparam("items", type_=ARRAY(TEXT)))
 _ADD_LINES = text(
     """
     INSERT INTO ingestion_logs (tenant_id, job_id, id, open_library_key, action, message)
@@ -204,8 +197,8 @@ def _settle(job: Job, page: Page, outcomes: Sequence[Outcome]) -> None:
     )
     if job.query is not None and page.redirects:
         # From here on the query stands for the works that the others were merged into.
-        targets = list({work.open_library_key for work in page.redirects.values()})
-        db.session.execute(_ADD_ITEMS, {**own, "items": targets, "state": ItemState.DONE.value})
+        targets = {work.open_library_key for work in page.redirects.values()}
+        add_items([(job.id, key) for key in targets], ItemState.DONE)
 
 
 def _count(job: Job, page: Page, outcomes: Sequence[Outcome]) -> None:
@@ -246,9 +239,7 @@ def _log_unreadable(job: Job, number: int) -> None:
 
 def _take_up_vanished(job: Job) -> int:
     vanished = queries.vanished_works(job)
-    if vanished:
-        own = {"tenant_id": job.tenant_id, "job_id": job.id}
-        db.session.execute(_ADD_ITEMS, {**own, "items": vanished, "state": ItemState.PENDING.value})
+    add_items([(job.id, key) for key in vanished], ItemState.PENDING)
     return len(vanished)
 
 
@@ -265,20 +256,6 @@ def _continue_or_end(taken: Slice, job: Job) -> None:
         end_job(job, JobStatus.FAILED, error_code=ALL_FAILED, message=message)
     else:
         end_job(job, JobStatus.FAILED, error_code=NOTHING_FOUND, message="Open Library has no work for this query.")
-    log_end(job)
-
-
-def log_end(job: Job) -> None:
-    """Tell the log that a job ended."""
-    if job.finished_at is not None:
-        log.info(
-            "ingestion.finished",
-            extra={
-                "status": job.status,
-                "works": job.works_done,
-                "seconds": round((job.finished_at - job.created_at).total_seconds(), 1),
-            },
-        )
 
 
 def _remember_query(job: Job) -> None:

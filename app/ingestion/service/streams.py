@@ -23,9 +23,9 @@ from app.ingestion.models import UNFINISHED
 from app.ingestion.service.errors import TooManyStreams
 from app.settings import Settings
 
-LOOK_SECONDS = 0.5
-# Proxies cut connections on which nothing moves, often after 30 or 60 s.
-HEARTBEAT_SECONDS = 15.0
+LOOK_SECONDS = 0.25
+# That a client is gone shows only when something is sent to it; so long it may keep its place for nothing.
+HEARTBEAT_SECONDS = 5.0
 LONGEST_SECONDS = 300.0
 # A quarter of the threads: with eight, six are always there for requests.
 THREADS_PER_STREAM = 4
