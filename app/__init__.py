@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from flask import Flask
+from flask.cli import AppGroup
 
 from app import extensions, pipeline, schedule
 from app.core import database, errors, idempotency, limits, openapi, queue
@@ -65,5 +66,6 @@ def _add_domains(app: Flask) -> None:
             module = import_module(f"app.{name}.{part}")
             if part == "routes":
                 extensions.api.register_blueprint(module.blp)
-            if part == "cli":
-                app.cli.add_command(module.cli)
+            for group in vars(module).values() if part == "cli" else ():
+                if isinstance(group, AppGroup):
+                    app.cli.add_command(group)

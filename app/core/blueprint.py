@@ -44,11 +44,16 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]  # flask-smorest carrie
 
     def arguments(self, schema: type[Schema], **options: Any) -> Callable[[_View], _View]:
         """Read the body, or the query, by `schema` and hand it to the view."""
-        return super().arguments(schema, **options)  # type: ignore[no-any-return]  # see the class
+        # One instance for all requests: to make one costs more than to read a query by it.
+        return super().arguments(schema(), **options)  # type: ignore[no-any-return]  # see the class
 
     def response(self, status: int, schema: type[Schema] | None = None, **options: Any) -> Callable[[_View], _View]:
         """Document the answer of a view."""
         return super().response(status, schema, **options)  # type: ignore[no-any-return]  # see the class
+
+    def doc(self, **documentation: Any) -> Callable[[_View], _View]:
+        """Say by hand what can't be read off a view."""
+        return super().doc(**documentation)  # type: ignore[no-any-return]  # see the class
 
     def alt_response(self, status: int, response: str | None = None, **options: Any) -> Callable[[_View], _View]:
         """Document a further answer of a view."""

@@ -19,7 +19,7 @@ from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import orjson
-from flask import Response, request
+from flask import Response, g, request
 from redis.exceptions import RedisError
 from sqlalchemy import text
 
@@ -33,6 +33,9 @@ _View = TypeVar("_View", bound=Callable[..., Any])
 
 # How long an answer may be stale if the process died between its commit and the new generation.
 SECONDS_KEPT = 60
+# Values that this process has met, each with the generation it belongs to.
+_at_hand: dict[str, tuple[str, Any]] = {}
+_MOST_AT_HAND = 10_000
 
 
 class Generation(StrEnum):
@@ -88,17 +91,41 @@ def remembered(name: str, generation: Generation, compute: Callable[[], Any], *,
     """A plain value (anything JSON holds) that is computed once for each generation of the tenant."""
     tenant_id = current_tenant_id()
     key = f"value:{{{tenant_id}}}:{_digest(name.encode())}"
+    at_hand = _at_hand.get(key)
+    if at_hand and at_hand[0] == _generation_of_request(generation):
+        return at_hand[1]
+    stamp, value = _remembered_by_all(key, generation, compute, seconds=seconds)
+    if stamp:
+        if len(_at_hand) >= _MOST_AT_HAND:
+            _at_hand.clear()
+        _at_hand[key] = (stamp, value)
+    return value
+
+
+def note_generation(generation: Generation, number: str) -> None:
+    """Tell what the present request has learned from Redis: values of this generation need not be asked for again."""
+    g.generation = (generation, number)
+
+
+def _generation_of_request(generation: Generation) -> str | None:
+    noted, number = g.get("generation", (None, None))
+    return number if noted is generation else None
+
+
+def _remembered_by_all(key: str, generation: Generation, compute: Callable[[], Any], *, seconds: int) -> tuple[str, Any]:
+    """A value that all processes share, with its generation, which is empty where Redis knows none or is away."""
+    tenant_id = current_tenant_id()
     try:
         current, kept = cast("list[bytes | None]", redis.client.mget(generation_key(tenant_id, generation), key))
     except RedisError:
-        return compute()
+        return "", compute()
     stamp, _, payload = (kept or b"").partition(b"\n")
     if current and stamp == current:
-        return orjson.loads(payload)
+        return current.decode(), orjson.loads(payload)
     value = compute()
     if current:
         _keep_value(key, current, value, seconds)
-    return value
+    return (current or b"").decode(), value
 
 
 def _keep_value(key: str, stamp: bytes, value: Any, seconds: int) -> None:
@@ -130,6 +157,8 @@ def _digest(content: bytes) -> str:
 def make_conditional(response: Response) -> Response:
     """Give a GET's answer its ETag, and turn it into a 304 where the client has it already."""
     if request.method not in {"GET", "HEAD"} or response.status_code != 200 or response.is_streamed:  # noqa: PLR2004
+        return response
+    if response.headers.get("Cache-Control") == "no-store":
         return response
     etag = response.headers.get("ETag") or etag_of(response.get_data())
     response.headers["ETag"] = etag

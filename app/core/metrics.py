@@ -1,6 +1,7 @@
 """What Prometheus gets to see of the requests. No label depends on a tenant or a person: their number has no bound.
 
-With `PROMETHEUS_MULTIPROC_DIR` set, prometheus_client adds up all processes of a host; without it each speaks for itself.
+With `PROMETHEUS_MULTIPROC_DIR` set, prometheus_client adds up all processes of a host; without it each speaks for
+itself.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ DURATIONS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
 
 def count_request(*, method: str, route: str, status: int, seconds: float) -> None:
     """Count one request; `route` is the rule, not the address."""
-    REQUESTS.labels(method, route, str(status)).inc()
+    # A client may invent methods; their number has no bound either.
+    REQUESTS.labels(method if method in _METHODS else "other", route, str(status)).inc()
     DURATIONS.labels(route).observe(seconds)

@@ -58,6 +58,10 @@ _REFUSALS = {
     429: "A limit is used up; `Retry-After` says for how long.",
     503: "Something the service stands on is away; `Retry-After` says when to try again.",
 }
+_PROBLEM_CONTENT = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+_LOCATION = {"description": "Where the thing is.", "schema": {"type": "string", "format": "uri-reference"}}
+_EXAMPLE_ID = "0199d2f4-7c1a-7e3b-9a64-3f1f2b8c5d10"
+_EXAMPLES_IN_PATHS = {"isbn": "9780261103573", "barcode": "31234000012345"}
 
 
 def init_app(app: Flask) -> None:
@@ -115,7 +119,7 @@ def _complete(app: Flask, found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _speak_ecmascript(part: Any) -> None:
-    """Write the end of a pattern as JSON Schema does; Python's `$` would let a newline pass, so the code has `\\Z`."""
+    r"""Write the end of a pattern as JSON Schema does; Python's `$` would let a newline pass, so the code has `\Z`."""
     if isinstance(part, dict):
         if isinstance(part.get("pattern"), str):
             part["pattern"] = part["pattern"].replace("\\Z", "$")
@@ -132,33 +136,54 @@ def _complete_operation(operation: dict[str, Any], method: str, rule: Rule, view
     if access.is_public:
         operation["security"] = []
     if access.permission:
-        operation["description"] = "\n\n".join(
-            filter(None, [operation.get("description", ""), f"Takes the permission `{access.permission}`."])
-        )
-    given = operation.get("parameters", [])
-    for parameter in given:
+        told = [operation.get("description", ""), f"Takes the permission `{access.permission}`."]
+        operation["description"] = "\n\n".join(filter(None, told))
+    in_query = [each for each in operation.get("parameters", []) if each["in"] == "query"]
+    for parameter in in_query:
         # Booleans and lists read as they are written in a query.
         parameter.pop("allowEmptyValue", None)
-    operation["parameters"] = [*_path_parameters(rule), *_header_parameters(method, view)] + [
-        each for each in given if each["in"] == "query"
-    ]
-    # flask-smorest's own references to errors it would have described.
-    operation["responses"] = {
+        if parameter["schema"].get("type") == "array":
+            # Written as the text of a query, which is no array.
+            parameter["schema"].pop("default", None)
+    operation["parameters"] = [*_path_parameters(rule), *_header_parameters(method, view), *in_query]
+    operation["responses"] = dict(sorted(_answers(operation, method, rule, view).items()))
+
+
+def _answers(operation: dict[str, Any], method: str, rule: Rule, view: Callable[..., Any]) -> dict[str, Any]:
+    answers = {
         status: answer
         for status, answer in operation["responses"].items()
+        # Without flask-smorest's own references to errors it would have described.
         if status != "default" and "$ref" not in answer
     }
-    for status in _refusals(method, rule, view, access):
-        operation["responses"].setdefault(str(status), _problem(status))
-    operation["responses"] = dict(sorted(operation["responses"].items()))
+    for status in {"201", "202"} & answers.keys():
+        answers[status]["headers"] = {"Location": _LOCATION}
+    if any(each["name"] == "If-None-Match" for each in operation["parameters"]):
+        answers["304"] = {"description": "The client has this answer already."}
+    for refusal in _refusals(operation, method, rule, view):
+        answers.setdefault(str(refusal), {"description": _REFUSALS[refusal]}).setdefault("content", _PROBLEM_CONTENT)
+    return answers
 
 
 def _path_parameters(rule: Rule) -> Iterator[dict[str, Any]]:
     for name in re.findall(r"<(?:\w+:)?(\w+)>", rule.rule):
-        schema: dict[str, Any] = {"type": "string"}
         if name == "slug":
-            schema |= {"pattern": _SLUG, "minLength": 2, "maxLength": 63, "examples": ["demo"]}
-        yield {"name": name, "in": "path", "required": True, "schema": schema}
+            yield _path_parameter(name, "The tenant.", pattern=_SLUG, minLength=2, maxLength=63, examples=["demo"])
+        elif name.endswith("_id"):
+            what = name.removesuffix("_id").replace("_", " ")
+            yield _path_parameter(name, f"The {what}.", format="uuid", examples=[_EXAMPLE_ID])
+        else:
+            yield _path_parameter(name, f"The {name}.", examples=[_EXAMPLES_IN_PATHS.get(name, "1")])
+
+
+def _path_parameter(name: str, description: str, **schema: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "description": description,
+        "schema": {"type": "string", **schema},
+    }
 
 
 def _header_parameters(method: str, view: Callable[..., Any]) -> Iterator[dict[str, Any]]:
@@ -166,7 +191,7 @@ def _header_parameters(method: str, view: Callable[..., Any]) -> Iterator[dict[s
         yield _header("Idempotency-Key", "Repeating the request with the same key gives the first answer again.")
     if getattr(view, "is_conditional", False):
         yield _header("If-Match", "Only if the object still has this `ETag`.")
-    if method == "GET":
+    if method == "GET" and not view.access.is_public:  # type: ignore[attr-defined]  # as above
         yield _header("If-None-Match", "Only if the answer is no longer the one with this `ETag`.")
 
 
@@ -174,26 +199,22 @@ def _header(name: str, description: str) -> dict[str, Any]:
     return {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
 
 
-def _refusals(method: str, rule: Rule, view: Callable[..., Any], access: Access) -> Iterator[int]:
-    has_body = "requestBody" in getattr(view, "_apidoc", {}) or method in {"POST", "PUT", "PATCH"}
-    if not access.is_public:
-        yield from (401, 404, 429, 503)
+def _refusals(operation: dict[str, Any], method: str, rule: Rule, view: Callable[..., Any]) -> Iterator[int]:
+    access: Access = view.access  # type: ignore[attr-defined]  # as above
+    if access.is_public:
+        # What else a public operation refuses, it says itself.
+        yield from (int(status) for status in operation["responses"] if status in {"401", "404"})
+    else:
+        yield from (401, 429, 503)
     if access.permission:
         yield 403
-    if has_body:
-        yield from (400, 413, 415)
-    if rule.arguments - {"slug"}:
+    if rule.arguments and not access.is_public:
         yield 404
-    if method != "DELETE" and not access.is_public:
+    if "requestBody" in operation:
+        yield from (400, 413, 415, 422)
+    if any(each["in"] == "query" or each["name"] == "Idempotency-Key" for each in operation["parameters"]):
         yield 422
     if method != "GET":
         yield 409
     if getattr(view, "is_conditional", False):
         yield 412
-
-
-def _problem(status: int) -> dict[str, Any]:
-    return {
-        "description": _REFUSALS[status],
-        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }

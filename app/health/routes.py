@@ -38,6 +38,7 @@ def show_root() -> Response:
 @blp.get("/health")
 @public
 @blp.response(200, HealthSchema)
+@blp.alt_response(503, schema=HealthSchema, description="The database or Redis does not answer.")
 def show_health() -> Response:
     """Show the state of database, Redis and workers
 
@@ -60,6 +61,7 @@ def show_liveness() -> Response:
 @blp.get("/health/ready")
 @public
 @blp.response(200, HealthSchema)
+@blp.alt_response(503, schema=HealthSchema, description="The database does not answer.")
 def show_readiness() -> Response:
     """Say whether requests can be served
 
@@ -72,6 +74,7 @@ def show_readiness() -> Response:
 @blp.get("/metrics")
 @public
 @blp.response(200, content_type="text/plain")
+@blp.alt_response(401, description="The token is missing or wrong, or there is none and the caller is elsewhere.")
 def show_metrics() -> Response:
     """Show the metrics for Prometheus
 
@@ -79,12 +82,12 @@ def show_metrics() -> Response:
     """
     settings: Settings = current_app.config["SETTINGS"]
     if settings.metrics_token:
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(given.encode(), settings.metrics_token.encode()):
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), settings.metrics_token.encode()):
             raise Unauthenticated("Send `Authorization: Bearer <METRICS_TOKEN>`.")
-    elif not ip_address(request.remote_addr or "0.0.0.0").is_loopback:
+    elif not _comes_from_this_machine():
         raise Unauthenticated("Set METRICS_TOKEN to read the metrics from another machine.")
-    return Response(generate_latest(_registry(settings)), content_type=CONTENT_TYPE_LATEST)
+    return _uncached(Response(generate_latest(_registry(settings)), content_type=CONTENT_TYPE_LATEST))
 
 
 @blp.get("/openapi.json")
@@ -125,6 +128,16 @@ def show_errors() -> Response:
     content = markdown.markdown(_ERRORS.read_text(encoding="utf-8"), extensions=["toc", "tables"])
     page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Errors</title><body>{content}</body></html>'
     return Response(page, content_type="text/html; charset=utf-8")
+
+
+def _comes_from_this_machine() -> bool:
+    # A proxy on this machine speaks for callers elsewhere, and says so.
+    if any(header in request.headers for header in ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")):
+        return False
+    try:
+        return ip_address(request.remote_addr or "").is_loopback
+    except ValueError:
+        return False
 
 
 def _registry(settings: Settings) -> CollectorRegistry:

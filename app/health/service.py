@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as ProbeTimeout
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 
 from flask import Flask, current_app
@@ -20,26 +19,21 @@ from app.extensions import redis
 PROBE_SECONDS = 2.0
 OK, UNAVAILABLE = "ok", "unavailable"
 
-# A probe that hangs keeps its thread; these are few, so that a dependency that hangs can't take more.
-_threads = ThreadPoolExecutor(max_workers=6, thread_name_prefix="probe")
-
 
 def probe_all() -> dict[str, str]:
     """The state of database, Redis and workers, asked at the same time."""
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 - threads need the app itself
-    asked = {name: _threads.submit(_within, app, probe) for name, probe in _PROBES.items()}
-    states = {}
-    for name, answer in asked.items():
-        try:
-            states[name] = OK if answer.result(timeout=PROBE_SECONDS) else UNAVAILABLE
-        except (ProbeTimeout, DomainError, RedisError, SQLAlchemyError, OSError):
-            states[name] = UNAVAILABLE
-    return states
+    asked = {name: _THREADS[name].submit(_within, app, probe) for name, probe in _PROBES.items()}
+    wait(asked.values(), timeout=PROBE_SECONDS)
+    return {name: OK if answer.done() and answer.result() else UNAVAILABLE for name, answer in asked.items()}
 
 
 def _within(app: Flask, probe: Callable[[], bool]) -> bool:
-    with app.app_context():
-        return probe()
+    try:
+        with app.app_context():
+            return probe()
+    except (DomainError, RedisError, SQLAlchemyError, OSError):
+        return False
 
 
 def _database_answers() -> bool:
@@ -60,3 +54,5 @@ def _worker_lives() -> bool:
 
 
 _PROBES: dict[str, Callable[[], bool]] = {"db": _database_answers, "redis": _redis_answers, "worker": _worker_lives}
+# A probe that hangs keeps its thread: each has two of its own, so that it holds up no other probe.
+_THREADS = {name: ThreadPoolExecutor(max_workers=2, thread_name_prefix=f"probe-{name}") for name in _PROBES}
