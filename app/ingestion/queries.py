@@ -166,12 +166,12 @@ def pending_items(job_id: UUID, *, limit: int) -> list[str]:
     return list(db.session.scalars(statement))
 
 
-def has_items(job_id: UUID, state: ItemState) -> bool:
-    """True where a job has an item in this state."""
-    statement = select(
-        exists().where(Item.tenant_id == current_tenant_id(), Item.job_id == job_id, Item.state == state)
+def number_of_pending_items(job_id: UUID) -> int:
+    """How many items a job has still to take up."""
+    statement = select(func.count()).where(
+        Item.tenant_id == current_tenant_id(), Item.job_id == job_id, Item.state == ItemState.PENDING
     )
-    return bool(db.session.scalar(statement))
+    return db.session.scalar(statement) or 0
 
 
 def known_items(job_id: UUID, items: Collection[str]) -> dict[str, ItemState]:

@@ -86,7 +86,7 @@ def retry_job(job_id: UUID | None) -> Job:
         if job.status not in {JobStatus.COMPLETED, JobStatus.FAILED}:
             raise JobNotRetryable(f"Only a job that ended by itself can be retried; this one is {job.status}.")
         again = _failed_items_again(job)
-        if not again and job.is_search_over and not queries.has_items(job.id, ItemState.PENDING):
+        if not again and job.is_search_over and not queries.number_of_pending_items(job.id):
             raise JobNotRetryable("Nothing of this job failed that could be taken up again.")
         job.works_failed -= again
         job.status, job.finished_at, job.is_retry = JobStatus.PENDING, None, True

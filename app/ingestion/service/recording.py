@@ -89,7 +89,7 @@ def record_page(taken: Slice, page: Page) -> None:
         patiently(partial(_write, taken, page))
     except OperationalError:
         raise
-    except (DBAPIError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+    except (DBAPIError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         log.warning("ingestion.page_divided", extra={"items": len(page.items), "error": type(error).__name__})
         _write_divided(taken, page, error)
 
@@ -114,7 +114,7 @@ def _write(taken: Slice, page: Page) -> None:
         if job is None or not leases.is_held(taken, lock=True):
             raise LeaseLost
         page = _without_known(job, page)
-        outcomes = _recorded(page)
+        outcomes = _recorded(page) if page.items else []
         if outcomes:
             _settle(job, page, outcomes)
         _count(job, page, outcomes)
@@ -136,6 +136,8 @@ def _without_known(job: Job, page: Page) -> Page:
 
 def _recorded(page: Page) -> list[Outcome]:
     """Bring the catalogue up to the page, and say for each item what that did."""
+    survivors = (work.open_library_key for work in (*page.works.values(), *page.redirects.values()))
+    catalog.lock_works({*survivors, *page.redirects, *page.deleted})
     return [*_record_works(page), *_record_redirects(page), *_mark_deleted(page), *_failures(page)]
 
 
@@ -226,10 +228,11 @@ def _advance(job: Job, page: Page) -> None:
     if not job.is_search_over:
         job.works_total = min(page.total, job.max_works)
         return
-    # Hits that came twice were counted once.
-    job.works_total = job.works_done
     if job.trigger == Trigger.RESYNC and job.source == Source.OPEN_LIBRARY:
-        job.works_total += _take_up_vanished(job)
+        vanished = queries.vanished_works(job)
+        add_items([(job.id, key) for key in vanished], ItemState.PENDING)
+    # Not what the search promised: hits that came twice were counted once.
+    job.works_total = job.works_done + queries.number_of_pending_items(job.id)
 
 
 def _log_unreadable(job: Job, number: int) -> None:
@@ -237,15 +240,9 @@ def _log_unreadable(job: Job, number: int) -> None:
     db.session.execute(insert(Log), [{**line, "message": "A hit of the search could not be read."}] * number)
 
 
-def _take_up_vanished(job: Job) -> int:
-    vanished = queries.vanished_works(job)
-    add_items([(job.id, key) for key in vanished], ItemState.PENDING)
-    return len(vanished)
-
-
 def _continue_or_end(taken: Slice, job: Job) -> None:
     db.session.flush()
-    if not job.is_search_over or queries.has_items(job.id, ItemState.PENDING):
+    if not job.is_search_over or queries.number_of_pending_items(job.id):
         leases.give_back(taken)
     elif job.works_succeeded:
         if job.query is not None:

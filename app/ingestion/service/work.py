@@ -63,9 +63,15 @@ def _serve(taken: Slice) -> None:
         order = patiently(partial(_begin, taken))
         if order is None:
             return
-        ids = {"request_id": order.request_id or "", "tenant_id": str(taken.tenant_id), "job_id": str(taken.job_id)}
-        with fresh_log_context(**{**log_context(), **ids}):
+        with fresh_log_context(**_ids(taken, order)):
             _bring(taken, order)
+
+
+def _ids(taken: Slice, order: Order) -> dict[str, str]:
+    """The ids of the work on a job: the request is the one that asked for it, not the one whose message came first."""
+    ids = {**log_context(), "tenant_id": str(taken.tenant_id), "job_id": str(taken.job_id)}
+    ids.pop("request_id", None)
+    return {**ids, "request_id": order.request_id} if order.request_id else ids
 
 
 def _bring(taken: Slice, order: Order) -> None:
