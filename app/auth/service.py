@@ -48,7 +48,7 @@ def _holder_of(key: KeyParts) -> Actor | None:
     if not hmac.compare_digest(bytes(key_hash), key.hash) or (expires_at and expires_at <= utc_now()):
         return None
     if last_used_at is None or utc_now() - last_used_at > LAST_USED_GRAIN:
-        _mark_used(key_id)
+        _mark_used(UUID(str(key_id)))
     allowed = ROLE_PERMISSIONS[Role(role)]
     return Actor(
         kind=ActorKind.SERVICE_ACCOUNT,

@@ -112,7 +112,9 @@ def _generation_of_request(generation: Generation) -> str | None:
     return number if noted is generation else None
 
 
-def _remembered_by_all(key: str, generation: Generation, compute: Callable[[], Any], *, seconds: int) -> tuple[str, Any]:
+def _remembered_by_all(
+    key: str, generation: Generation, compute: Callable[[], Any], *, seconds: int
+) -> tuple[str, Any]:
     """A value that all processes share, with its generation, which is empty where Redis knows none or is away."""
     tenant_id = current_tenant_id()
     try:

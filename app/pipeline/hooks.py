@@ -11,7 +11,7 @@ from werkzeug.exceptions import NotFound as NoRoute
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.utils import redirect
 
-from app.core.cache import answer_key, generation_etag, make_conditional, not_modified
+from app.core.cache import answer_key, generation_etag, make_conditional, not_modified, note_generation
 from app.core.errors import DomainError, NotFound
 from app.core.limits import RateLimited
 from app.core.logging import fresh_log_context, log_context, set_log_context
@@ -101,6 +101,8 @@ def _from_cache(passage: Passage) -> Response | None:
         return not_modified(etag)
     if admission.cached_body is not None:
         return Response(admission.cached_body, content_type="application/json", headers={"ETag": etag})
+    if passage.cached:
+        note_generation(passage.cached.generation, generation)
     g.keep = passage
     return None
 

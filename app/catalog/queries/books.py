@@ -52,15 +52,16 @@ def book(book_id: UUID | None) -> dict[str, Any] | None:
 def render_book(row: Row) -> dict[str, Any]:
     """A book as clients see it, of the columns in `BOOK_COLUMNS`."""
     shown = dict(zip(BOOK_COLUMNS, row, strict=True))
-    return {**shown, "cover": cover_urls(shown["cover_id"])}
+    shown["cover"] = cover_urls(shown["cover_id"])
+    return shown
 
 
 def cover_urls(cover_id: int | None) -> dict[str, str] | None:
     """Where the three sizes of a cover are."""
     if cover_id is None:
         return None
-    address = current_app.config["SETTINGS"].open_library_covers_url
-    return {name: f"{address}/b/id/{cover_id}-{letter}.jpg" for letter, name in COVER_SIZES.items()}
+    address = f"{current_app.config['SETTINGS'].open_library_covers_url}/b/id/{cover_id}-"
+    return {"small": f"{address}S.jpg", "medium": f"{address}M.jpg", "large": f"{address}L.jpg"}
 
 
 def cover_address(book_id: UUID | None, *, size: str) -> str | None:
