@@ -32,6 +32,7 @@ class WorkKey(Text):
 
     def __init__(self, **kwargs: Any) -> None:
         """Take what a text takes, but for the length."""
+        kwargs["metadata"] = {"pattern": f"^{_WORK_KEY.pattern}$", **kwargs.get("metadata", {})}
         super().__init__(max_length=_MOST_CHARACTERS, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
