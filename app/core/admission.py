@@ -15,8 +15,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from limits import RateLimitItemPerSecond
 from limits.storage import MemoryStorage
@@ -68,11 +67,12 @@ if answer[1] == 0 then
   end
 end
 local last = ''
-for i = limits + 1, limits + generations do
-  last = redis.call('GET', KEYS[i])
+local numbers = generations > 0 and redis.call('MGET', unpack(KEYS, limits + 1, limits + generations)) or {}
+for i = 1, generations do
+  last = numbers[i]
   if not last then
     last = string.format('%.0f', now)
-    redis.call('SET', KEYS[i], last)
+    redis.call('SET', KEYS[limits + i], last)
   end
   answer[#answer + 1] = last
 end
@@ -88,8 +88,7 @@ return answer
 RETRY_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """One limit as a request meets it: at most `limit` hits of `key` in `window_seconds`, this one costs `cost`."""
 
     policy: str
@@ -100,8 +99,7 @@ class Window:
     closed_without_redis: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class WindowState:
+class WindowState(NamedTuple):
     """A limit after the request: hits left, and microseconds until one more fits."""
 
     window: Window
@@ -109,8 +107,7 @@ class WindowState:
     wait_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(NamedTuple):
     """The script's answer; `refused` is the state of the limit that refuses, if one does."""
 
     states: tuple[WindowState, ...]

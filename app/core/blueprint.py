@@ -47,8 +47,10 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]  # flask-smorest carrie
         # One instance for all requests: to make one costs more than to read a query by it.
         return super().arguments(schema(), **options)  # type: ignore[no-any-return]  # see the class
 
-    def response(self, status: int, schema: type[Schema] | None = None, **options: Any) -> Callable[[_View], _View]:
-        """Document the answer of a view."""
+    def response(
+        self, status: int, schema: type[Schema] | dict[str, Any] | None = None, **options: Any
+    ) -> Callable[[_View], _View]:
+        """Document the answer of a view, by a schema of ours or, where it is no JSON, by one of OpenAPI's."""
         return super().response(status, schema, **options)  # type: ignore[no-any-return]  # see the class
 
     def doc(self, **documentation: Any) -> Callable[[_View], _View]:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
@@ -63,6 +63,7 @@ def cached(generation: Generation, *, seconds: int = SECONDS_KEPT) -> Callable[[
     return mark
 
 
+@lru_cache(maxsize=20_000)
 def generation_key(tenant_id: UUID, generation: Generation) -> str:
     """Where the generation's number stands."""
     return f"generation:{{{tenant_id}}}:{generation}"

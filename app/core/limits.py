@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -28,6 +28,9 @@ from app.settings import Rate, Settings
 _View = TypeVar("_View", bound=Callable[..., Any])
 STRATEGY = "sliding-window"
 WHOLE_SECOND_US = 1_000_000
+
+
+_KEPT_WINDOWS = 20_000
 
 
 class Limit(StrEnum):
@@ -133,14 +136,16 @@ def _remove_limiters_own(hooks: dict[Any, list[Any]]) -> None:
     hooks[None] = [hook for hook in hooks[None] if getattr(hook, "__self__", None) is not limiter]
 
 
-@dataclass(frozen=True, slots=True)
 class Limits:
     """The configured rates, and the gate that counts against them."""
 
-    gate: Gate
-    rates: Mapping[Limit, Rate]
+    def __init__(self, *, gate: Gate, rates: Mapping[Limit, Rate]) -> None:
+        """Keep both; windows are the same for all requests of a caller, so the latest callers' are kept."""
+        self.gate = gate
+        self.rates = rates
+        self.window = lru_cache(maxsize=_KEPT_WINDOWS)(self._window)
 
-    def window(self, limit: Limit, counted_by: str, *, size: int | None = None, cost: int = 1) -> Window:
+    def _window(self, limit: Limit, counted_by: str, *, size: int | None = None, cost: int = 1) -> Window:
         """A limit for one counter; `size` is the tenant's own number where it has one."""
         rate = Rate(size, OWN_WINDOW_SECONDS[limit]) if size else self.rates[limit]
         return Window(
@@ -218,11 +223,15 @@ def describe(states: Sequence[WindowState]) -> list[tuple[str, str]]:
         return []
     tightest = min(states, key=lambda state: state.remaining / state.window.limit)
     wait = seconds(tightest.wait_us)
-    policies = [f'"{each.window.policy}";q={each.window.limit};w={each.window.window_seconds}' for each in states]
     return [
-        ("RateLimit-Policy", ", ".join(policies)),
+        ("RateLimit-Policy", ", ".join([_policy(each.window) for each in states])),
         ("RateLimit", f'"{tightest.window.policy}";r={tightest.remaining};t={wait}'),
         ("X-RateLimit-Limit", str(tightest.window.limit)),
         ("X-RateLimit-Remaining", str(tightest.remaining)),
         ("X-RateLimit-Reset", str(int(time.time()) + wait)),
     ]
+
+
+@lru_cache(maxsize=_KEPT_WINDOWS)
+def _policy(window: Window) -> str:
+    return f'"{window.policy}";q={window.limit};w={window.window_seconds}'

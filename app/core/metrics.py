@@ -6,6 +6,8 @@ itself.
 
 from __future__ import annotations
 
+from functools import cache
+
 from prometheus_client import Counter, Histogram
 
 REQUESTS = Counter("library_requests", "Requests answered.", ["method", "route", "status"])
@@ -21,6 +23,12 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 def count_request(*, method: str, route: str, status: int, seconds: float) -> None:
     """Count one request; `route` is the rule, not the address."""
-    # A client may invent methods; their number has no bound either.
-    REQUESTS.labels(method if method in _METHODS else "other", route, str(status)).inc()
-    DURATIONS.labels(route).observe(seconds)
+    # A client may invent methods; their number has no bound.
+    requests, durations = _of(method if method in _METHODS else "other", route, status)
+    requests.inc()
+    durations.observe(seconds)
+
+
+@cache
+def _of(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(method, route, str(status)), DURATIONS.labels(route)

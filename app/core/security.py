@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -72,7 +73,7 @@ class ActorKind(StrEnum):
     ANONYMOUS = "anonymous"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Actor:
     """Who is asking: a principal of `tenant_id` with the permissions of its role, narrowed by its scopes."""
 
@@ -84,7 +85,7 @@ class Actor:
     permissions: frozenset[Permission]
     expires_at: datetime | None = None
 
-    @property
+    @cached_property
     def principal(self) -> str:
         """What limits and idempotency keys are counted by."""
         return f"{self.kind}:{self.id}"
