@@ -115,7 +115,7 @@ def request_id_of(environ: Mapping[str, Any]) -> str:
 
 
 def log_request(*, method: str, route: str, status: int, seconds: float, **ids: str) -> None:
-    """The one line of a request, and its count; the route and not the address, which may tell what somebody looked for."""
+    """The one line of a request, and its count; by the route, for the address may tell what somebody looked for."""
     if log.isEnabledFor(logging.INFO):
         fields = {"method": method, "route": route, "status": status, "milliseconds": round(seconds * 1000, 2), **ids}
         # Made by hand: to find out the calling line, as `log.info` does, takes longer than all the rest.
