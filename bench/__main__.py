@@ -51,7 +51,7 @@ def main() -> None:
     options = _options()
     require_wrk()
     with tempfile.TemporaryDirectory(prefix="library-bench-") as folder, ExitStack() as stack:
-        running = stack.enter_context(engines.start(Path(folder), durable=True, postgres_settings=_POSTGRES))
+        running = stack.enter_context(engines.start_temporary(durable=True, postgres_settings=_POSTGRES))
         environment = {**_SETTINGS, **running.environment()}
         os.environ.update(environment)
         prepared = cases.prepare(running, books=options.books)

@@ -167,8 +167,9 @@ def start(
 
 def start_temporary(
     *,
+    durable: bool = False,
     given: Mapping[str, str] | None = None,
-    redis_keeps_data: bool = False,
+    redis_keeps_data: bool | None = None,
     postgres_settings: Mapping[str, str] | None = None,
 ) -> Engines:
     """Start both servers over a folder of their own that vanishes when they are stopped; see `start`.
@@ -186,7 +187,7 @@ def start_temporary(
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         running = start(
             folder,
-            durable=False,
+            durable=durable,
             given=given,
             redis_keeps_data=redis_keeps_data,
             postgres_settings=postgres_settings,
