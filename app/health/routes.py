@@ -73,7 +73,7 @@ def show_readiness() -> Response:
 
 @blp.get("/metrics")
 @public
-@blp.response(200, content_type="text/plain")
+@blp.response(200, {"type": "string"}, content_type="text/plain")
 @blp.alt_response(401, description="The token is missing or wrong, or there is none and the caller is elsewhere.")
 def show_metrics() -> Response:
     """Show the metrics for Prometheus
@@ -92,7 +92,7 @@ def show_metrics() -> Response:
 
 @blp.get("/openapi.json")
 @public
-@blp.response(200, content_type="application/json")
+@blp.response(200, {"type": "object"})
 def show_openapi() -> Response:
     """Show the OpenAPI document"""
     return json_response(openapi.document(current_app))
@@ -100,7 +100,7 @@ def show_openapi() -> Response:
 
 @blp.get("/docs")
 @public
-@blp.response(200, content_type="text/html")
+@blp.response(200, {"type": "string"}, content_type="text/html")
 def show_docs() -> Response:
     """Show the documentation, with a way to try each operation"""
     return send_from_directory(_STATIC, "docs.html")
@@ -119,7 +119,7 @@ def show_docs_part(name: str) -> Response:
 
 @blp.get("/docs/errors")
 @public
-@blp.response(200, content_type="text/html")
+@blp.response(200, {"type": "string"}, content_type="text/html")
 def show_errors() -> Response:
     """Explain every error code
 

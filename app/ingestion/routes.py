@@ -107,8 +107,7 @@ def retry_job(job_id: str) -> Response:
 
 @blp.get("/tenants/<slug>/ingestion/jobs/<job_id>/stream")
 @requires(Permission.INGESTION_RUN)
-@blp.response(200, content_type="text/event-stream")
-@blp.doc(responses={"200": {"content": {"text/event-stream": {"schema": {"type": "string"}}}}})
+@blp.response(200, {"type": "string"}, content_type="text/event-stream")
 @blp.alt_response(204, description="The end of this job was told already, as `Last-Event-ID` says.")
 def follow_job(job_id: str) -> Response:
     """Follow a job by server-sent events
