@@ -134,6 +134,7 @@ class Job(TenantScoped, Model):
         Index("ix_ingestion_jobs_created_at", "tenant_id", "created_at", "id"),
         Index("ix_ingestion_jobs_batch", "tenant_id", "batch_id", "created_at", "id"),
         Index("ix_ingestion_jobs_status", "tenant_id", "status", "created_at", "id"),
+        Index("ix_ingestion_jobs_trigger", "tenant_id", "trigger", "created_at", "id"),
         Index(
             "ix_ingestion_jobs_unfinished_query",
             "tenant_id",

@@ -90,7 +90,6 @@ JOBS = Listing(
         "status": Job.status == bindparam("status"),
         "batch_id": Job.batch_id == bindparam("batch_id"),
         "trigger": Job.trigger == bindparam("trigger"),
-        "source": Job.source == bindparam("source"),
     },
     render=_render_job,
 )

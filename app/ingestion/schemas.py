@@ -166,7 +166,6 @@ class JobListArguments(ListArguments):
     status = Text(validate=validate.OneOf(_values(JobStatus)))
     batch_id = fields.UUID()
     trigger = Text(validate=validate.OneOf(_values(Trigger)))
-    source = Text(validate=validate.OneOf(_values(Source)))
     sort = Text(validate=validate.OneOf(JOBS.sort_names), load_default=JOBS.default_sort)
 
 

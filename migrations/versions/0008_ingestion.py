@@ -66,6 +66,7 @@ def upgrade() -> None:
     op.create_index('ix_ingestion_jobs_batch', 'ingestion_jobs', ['tenant_id', 'batch_id', 'created_at', 'id'], unique=False)
     op.create_index('ix_ingestion_jobs_created_at', 'ingestion_jobs', ['tenant_id', 'created_at', 'id'], unique=False)
     op.create_index('ix_ingestion_jobs_status', 'ingestion_jobs', ['tenant_id', 'status', 'created_at', 'id'], unique=False)
+    op.create_index('ix_ingestion_jobs_trigger', 'ingestion_jobs', ['tenant_id', 'trigger', 'created_at', 'id'], unique=False)
     op.create_index('ix_ingestion_jobs_unfinished_query', 'ingestion_jobs', ['tenant_id', 'query_key'], unique=False, postgresql_where=sa.text("status IN ('pending', 'running')"))
     op.create_table('ingestion_items',
     sa.Column('tenant_id', sa.Uuid(), nullable=False),

@@ -227,7 +227,6 @@ def test_jobs_are_listed_and_filtered(desk: Desk, site: StandIn, library: Librar
     assert ids("?status=completed") == [str(done["id"])]
     assert ids("?status=pending&trigger=api") == [str(waiting)]
     assert ids("?trigger=resync") == []
-    assert ids("?source=open_library") == [str(done["id"])]
     assert ids(f"?batch_id={NO_JOB}") == []
 
 
