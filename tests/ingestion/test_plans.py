@@ -60,7 +60,7 @@ def fill(owner: Engine, tenants: list[UUID]) -> None:
 
 def plan(listing: Listing, names: set[str], *, after: bool) -> str:
     """How PostgreSQL goes about a page with these filters."""
-    question = listing._page_sql(frozenset(names), listing.default_sort, after)
+    question = listing._page_sql(frozenset(names), listing.default_sort, after).asked
     values = {**VALUES, "tenant_id": str(current_tenant_id())}
     explained = rows(Question(f"EXPLAIN {question.sql}", question.constants), values)
     return "\n".join(line for (line,) in explained)
