@@ -12,7 +12,8 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any
 
 import orjson
@@ -28,6 +29,18 @@ from app.core.tenancy import tenant_id_or_none
 EXACT_TOTAL = 10_000
 _Column = ColumnElement[Any] | InstrumentedAttribute[Any]
 _SIGNATURE_BYTES = 9
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """A page's question, and where in its rows the sort key and the tie stand."""
+
+    asked: Question
+    key_at: int
+    tie_at: int
+
+    def position(self, row: Row) -> tuple[Any, Any]:
+        return row[self.key_at], row[self.tie_at]
 
 
 class Listing:
@@ -59,6 +72,7 @@ class Listing:
         self._tie = tie
         self._filters = filters or {}
         self._render = render
+        self._width = len(statement.selected_columns)
         self._generation = generation
         self._page_sql = lru_cache(maxsize=512)(self._compile_page)
         self._count_sql = lru_cache(maxsize=512)(self._compile_count)
@@ -83,12 +97,13 @@ class Listing:
         parameters = {"tenant_id": str(tenant_id_or_none()), "limit": limit + 1, **chosen}
         if after:
             parameters.update(after_key=after[0], after_tie=after[1])
-        found = rows(self._page_sql(frozenset(chosen), sort, after is not None), parameters)
-        shown = found[:limit]
+        question = self._page_sql(frozenset(chosen), sort, after is not None)
+        found = rows(question.asked, parameters)
+        shown, render, width = found[:limit], self._render, self._width
         return {
-            "items": [self._render(row[:-2]) for row in shown],
+            "items": [render(row[:width]) for row in shown],
             **bounded_total(self._counted(chosen)),
-            "next_cursor": write_cursor(shown[-1][-2:], asked) if len(found) > limit else None,
+            "next_cursor": write_cursor(question.position(shown[-1]), asked) if len(found) > limit else None,
         }
 
     def _counted(self, chosen: Mapping[str, Any]) -> int:
@@ -104,10 +119,17 @@ class Listing:
     def _where(self, names: Iterable[str]) -> Select[Any]:
         return self._statement.where(*(self._filters[name] for name in sorted(names)))
 
-    def _compile_page(self, names: frozenset[str], sort: str, after: bool) -> Question:  # noqa: FBT001 - a cache key
+    def _compile_page(self, names: frozenset[str], sort: str, after: bool) -> _Page:  # noqa: FBT001 - a cache key
         key = self.sorts[sort.removeprefix("-")]
         descending = sort.startswith("-")
-        statement = self._where(names).add_columns(key.label("sort_key"), self._tie.label("tie"))
+        statement = self._where(names)
+        places = []
+        for wanted in (key, self._tie):
+            place = _place_of(wanted, statement)
+            if place is None:
+                place = len(statement.selected_columns)
+                statement = statement.add_columns(wanted.label(f"position_{place}"))
+            places.append(place)
         if after:
             here = tuple_(key, self._tie)
             there = tuple_(
@@ -116,12 +138,20 @@ class Listing:
             )
             statement = statement.where(here < there if descending else here > there)
         order = (key.desc(), self._tie.desc()) if descending else (key.asc(), self._tie.asc())
-        return compiled(statement.order_by(*order).limit(bindparam("limit")))
+        return _Page(compiled(statement.order_by(*order).limit(bindparam("limit"))), *places)
 
     def _compile_count(self, names: frozenset[str]) -> Question:
         some: Select[Any] = self._where(names).with_only_columns(literal_column("1"), maintain_column_froms=True)
         matching = some.limit(EXACT_TOTAL + 1)
         return compiled(select(func.count()).select_from(matching.subquery()))
+
+
+def _place_of(wanted: _Column, statement: Select[Any]) -> int | None:
+    """Where a statement selects a column already: to fetch it twice costs as much as to fetch another one."""
+    for place, selected in enumerate(statement.selected_columns):
+        if selected.compare(wanted.expression if isinstance(wanted, InstrumentedAttribute) else wanted):
+            return place
+    return None
 
 
 def bounded_total(counted: int) -> dict[str, Any]:
@@ -166,5 +196,10 @@ def fingerprint(name: str, sort: str, filters: Mapping[str, Any]) -> bytes:
 
 
 def _sign(payload: bytes, fingerprint: bytes) -> bytes:
-    secret = hashlib.blake2b(current_app.config["SIGNING_KEY"].encode()).digest()
+    secret = _secret(current_app.config["SIGNING_KEY"])
     return hashlib.blake2b(fingerprint + payload, key=secret, digest_size=_SIGNATURE_BYTES).digest()
+
+
+@cache
+def _secret(key: str) -> bytes:
+    return hashlib.blake2b(key.encode()).digest()

@@ -131,12 +131,14 @@ def _keep(response: Response, passage: Passage) -> Response:
     if response.status_code != 200 or passage.cached is None or passage.admission is None:  # noqa: PLR2004
         return response
     generation, address = passage.admission.generations[-1], passage.address
-    _guard().limits.gate.keep(
-        answer_key(g.tenant.id, address),
-        generation=generation,
-        body=response.get_data(),
-        seconds=passage.cached.seconds,
-    )
+    # Pages further on are seldom asked for twice; a client that reads a whole list must not fill Redis with it.
+    if "cursor" not in request.args:
+        _guard().limits.gate.keep(
+            answer_key(g.tenant.id, address),
+            generation=generation,
+            body=response.get_data(),
+            seconds=passage.cached.seconds,
+        )
     response.headers["ETag"] = generation_etag(generation, address)
     return response
 
