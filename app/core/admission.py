@@ -32,18 +32,24 @@ log = logging.getLogger(__name__)
 _SCRIPT = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
+local stamp = string.format('%.0f', now)
 local limits, generations = tonumber(ARGV[1]), tonumber(ARGV[2])
-local answer = {0, string.format('%.0f', now)}
+local answer = {0, stamp}
 local longest = -1
+local renew = {}
+-- Hits need not outlive Redis; without this, each would be written to its append-only file.
+redis.set_repl(redis.REPL_NONE)
 for i = 1, limits do
   local key, at = KEYS[i], 3 * i + 1
   local size, window, cost = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
   local oldest = redis.call('LINDEX', key, -1)
+  renew[i] = not oldest
   while oldest and tonumber(oldest) <= now - window do
     redis.call('RPOP', key)
     oldest = redis.call('LINDEX', key, -1)
+    renew[i] = true
   end
-  local used = redis.call('LLEN', key)
+  local used = oldest and redis.call('LLEN', key) or 0
   local wait = 0
   if oldest then wait = tonumber(oldest) + window - now end
   if used + cost > size then
@@ -62,16 +68,19 @@ if answer[1] == 0 then
   for i = 1, limits do
     local at = 3 * i + 1
     local cost = tonumber(ARGV[at + 2])
-    for _ = 1, cost do redis.call('LPUSH', KEYS[i], string.format('%.0f', now)) end
-    if cost > 0 then redis.call('PEXPIRE', KEYS[i], math.ceil(tonumber(ARGV[at + 1]) / 1000)) end
+    for _ = 1, cost do redis.call('LPUSH', KEYS[i], stamp) end
+    -- Two windows: while no hit has left since the last renewal, the oldest is younger than a window, and so the
+    -- renewal as well.
+    if cost > 0 and renew[i] then redis.call('PEXPIRE', KEYS[i], math.ceil(tonumber(ARGV[at + 1]) / 500)) end
   end
 end
+redis.set_repl(redis.REPL_ALL)
 local last = ''
 local numbers = generations > 0 and redis.call('MGET', unpack(KEYS, limits + 1, limits + generations)) or {}
 for i = 1, generations do
   last = numbers[i]
   if not last then
-    last = string.format('%.0f', now)
+    last = stamp
     redis.call('SET', KEYS[limits + i], last)
   end
   answer[#answer + 1] = last

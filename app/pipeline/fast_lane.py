@@ -107,7 +107,7 @@ class FastLane:
             principal=passage.actor.principal if passage.actor else "",
             tenant_id=str(passage.tenant_id),
         )
-        return [body]
+        return [body] if body else []
 
 
 def _answer(passage: Passage) -> tuple[str, str, bytes] | None:

@@ -287,12 +287,8 @@ class Passage:
     def _access_tenants(self) -> list[UUID]:
         """Whose `access` generation decides: the caller's tenant's, then the address's."""
         actor, summary = self.actor, self.tenant
-        tenant_ids = []
-        if actor and actor.tenant_id:
-            tenant_ids.append(actor.tenant_id)
-        if summary:
-            tenant_ids.append(summary.id)
-        return tenant_ids
+        tenant_ids = [actor.tenant_id] if actor and actor.tenant_id else []
+        return [*tenant_ids, summary.id] if summary and summary.id not in tenant_ids else tenant_ids
 
     def _generation_in_etag(self, address: str) -> str:
         """The generation in the client's `If-None-Match`, where that is an ETag of this very address."""
@@ -311,12 +307,13 @@ class Passage:
 
     def _is_current(self, generations: Sequence[str]) -> bool:
         """Forget what is no longer the newest state; False when there was any."""
-        newest = iter(generations)
+        # What follows the access generations, if anything, is the cached answer's.
+        newest = dict(zip(self._access_tenants(), generations, strict=False))
         current = True
-        if self._actor and not self._is_fresh(self._actor, next(newest, None)):
+        if self._actor and not self._is_fresh(self._actor, newest.get(cast("UUID", self._actor.value.tenant_id))):
             self._guard.actors.drop(self._credential_key)
             current = False
-        if self._tenant and not self._is_fresh(self._tenant, next(newest, None)):
+        if self._tenant and not self._is_fresh(self._tenant, newest.get(self._tenant.value.id)):
             self._guard.tenants.drop(self._slug)
             current = False
         return current
