@@ -75,6 +75,7 @@ def search_books(arguments: dict[str, Any]) -> Response:
 @limited(Limit.CATALOGUE_READ)
 @cached(Generation.CATALOGUE)
 @blp.response(200, BookDetailSchema)
+@blp.alt_response(422, description="It is no ISBN; `errors` says why.")
 def show_book_of_isbn(isbn: str) -> Response:
     """Show the book of an ISBN
 

@@ -161,7 +161,10 @@ def _answers(operation: dict[str, Any], method: str, rule: Rule, view: Callable[
     if any(each["name"] == "If-None-Match" for each in operation["parameters"]):
         answers["304"] = {"description": "The client has this answer already."}
     for refusal in _refusals(operation, method, rule, view):
-        answers.setdefault(str(refusal), {"description": _REFUSALS[refusal]}).setdefault("content", _PROBLEM_CONTENT)
+        answers.setdefault(str(refusal), {"description": _REFUSALS[refusal]})
+    for status, answer in answers.items():
+        if status >= "400":
+            answer.setdefault("content", _PROBLEM_CONTENT)
     return answers
 
 

@@ -17,6 +17,7 @@ from app import DOMAINS
 from app.core import errors, openapi, postman
 from app.core.errors import DomainError
 from app.core.schemas import Flag, Moment, StrictSchema, Text, WholeNumber
+from tests.house.contract import example_of
 
 ROOT = Path(__file__).parents[2]
 VERBS = ("list", "show", "create", "update", "delete")
@@ -196,22 +197,6 @@ def test_every_path_parameter_is_documented(app: Flask) -> None:
         wanted = re.findall(r"{(\w+)}", name)
         given = [each["name"] for each in operation["parameters"] if each["in"] == "path"]
         assert given == wanted, f"Document {set(wanted) ^ set(given)} of {name}."
-
-
-def example_of(schema: dict[str, Any], components: dict[str, Any]) -> Any:
-    """What a reader of the document would send: the examples in it, put together."""
-    if "$ref" in schema:
-        return example_of(components[schema["$ref"].rpartition("/")[2]], components)
-    for key in ("example", "default"):
-        if key in schema:
-            return schema[key]
-    if "properties" in schema:
-        required = set(schema.get("required", ()))
-        shown = {name: part for name, part in schema["properties"].items() if name in required or "example" in part}
-        return {name: example_of(part, components) for name, part in shown.items()}
-    if "items" in schema:
-        return [example_of(schema["items"], components)]
-    return schema["enum"][0] if "enum" in schema else None
 
 
 def test_the_example_of_every_body_is_accepted(app: Flask) -> None:

@@ -1,0 +1,123 @@
+"""The operations of the OpenAPI document, ready to be called."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from app.core import openapi
+from tests.conftest import Library
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation of the document."""
+
+    method: str
+    path: str
+    description: Json
+
+    @property
+    def name(self) -> str:
+        """As people write it."""
+        return f"{self.method} {self.path}"
+
+    @property
+    def is_public(self) -> bool:
+        """True where no credential is needed."""
+        return self.description.get("security") == []
+
+    @property
+    def path_parameters(self) -> list[str]:
+        """The names in the path, the tenant's slug excepted."""
+        return [name for name in re.findall(r"{(\w+)}", self.path) if name != "slug"]
+
+    @property
+    def query_parameters(self) -> list[Json]:
+        """The parameters of the query."""
+        return [each for each in self.description["parameters"] if each["in"] == "query"]
+
+    @property
+    def statuses(self) -> set[int]:
+        """Every status it says it may answer with."""
+        return {int(status) for status in self.description["responses"]}
+
+    @property
+    def body_schema(self) -> Json | None:
+        """The schema of its body, if it takes one."""
+        content: Json = self.description.get("requestBody", {}).get("content", {})
+        found: Json | None = content.get("application/json", {}).get("schema")
+        return found
+
+    def address(self, slug: str, things: Mapping[str, str]) -> str:
+        """Its path with these things in it."""
+        return re.sub(r"{(\w+)}", lambda name: {"slug": slug, **things}[name[1]], self.path)
+
+
+def operations(app: Flask) -> Iterator[Operation]:
+    """All operations of the API itself."""
+    for path, methods in openapi.document(app)["paths"].items():
+        for method, description in methods.items():
+            if path.startswith("/api/"):
+                yield Operation(method.upper(), path, description)
+
+
+def components(app: Flask) -> Json:
+    """The schemas that others refer to."""
+    found: Json = openapi.document(app)["components"]["schemas"]
+    return found
+
+
+def resolved(schema: Json, schemas: Json) -> Json:
+    """The schema itself, where it is a reference to one."""
+    found: Json = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    return found
+
+
+def example_of(schema: Json, schemas: Json) -> Any:
+    """What a reader of the document would send: the examples in it, put together."""
+    schema = resolved(schema, schemas)
+    for key in ("example", "default"):
+        if key in schema:
+            return schema[key]
+    if "properties" in schema:
+        required = set(schema.get("required", ()))
+        shown = {name: part for name, part in schema["properties"].items() if name in required or "example" in part}
+        return {name: example_of(part, schemas) for name, part in shown.items()}
+    if "items" in schema:
+        return [example_of(schema["items"], schemas)]
+    return schema["enum"][0] if "enum" in schema else None
+
+
+def things_of(library: Library) -> dict[str, str]:
+    """One thing of each kind in a tenant, under the names that paths call it by."""
+    account = made(library.post("/service-accounts", {"name": "Koha", "role": "lms"}, role="admin"))
+    key = made(library.post(f"/service-accounts/{account}/keys", {}, role="admin"))
+    isbn = "9780261103573"
+    book = made(library.post("/books", {"title": library.slug, "authors": [{"name": library.slug}], "isbns": [isbn]}))
+    [author] = library.get("/authors").get_json()["items"]
+    job = made(library.post("/ingestion/jobs", {"isbns": [isbn]}))
+    return {
+        "account_id": account,
+        "key_id": key,
+        "book_id": book,
+        "author_id": author["id"],
+        "job_id": job,
+        "isbn": isbn,
+        "number": "1",
+        "first": "1",
+        "second": "1",
+    }
+
+
+def made(answer: TestResponse) -> str:
+    """The id of what was made."""
+    assert answer.status_code in (201, 202), answer.text
+    return str(answer.get_json()["id"])
