@@ -123,7 +123,15 @@ class ProgressSchema(StrictSchema):
 class JobErrorSchema(StrictSchema):
     """Why a job failed, or what it is waiting for."""
 
-    code = fields.String(required=True, metadata={"example": "upstream_unavailable"})
+    code = fields.String(
+        required=True,
+        metadata={
+            "description": "`upstream_unavailable` or `upstream_refused`: Open Library; `invalid_input`: it does not take"
+            " this query; `nothing_found`, `all_failed`: what came of it; `interrupted`: work on it broke off again and"
+            " again.",
+            "example": "upstream_unavailable",
+        },
+    )
     message = fields.String(required=True, metadata={"example": "Open Library answers 503."})
 
 
