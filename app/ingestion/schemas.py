@@ -126,9 +126,9 @@ class JobErrorSchema(StrictSchema):
     code = fields.String(
         required=True,
         metadata={
-            "description": "`upstream_unavailable` or `upstream_refused`: Open Library; `invalid_input`: it does not take"
-            " this query; `nothing_found`, `all_failed`: what came of it; `interrupted`: work on it broke off again and"
-            " again.",
+            "description": "`upstream_unavailable`, `upstream_refused`: Open Library; `invalid_input`: it does not"
+            " take this query; `nothing_found`, `all_failed`: what came of it; `interrupted`: work on it broke off"
+            " again and again.",
             "example": "upstream_unavailable",
         },
     )
