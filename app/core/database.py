@@ -22,7 +22,6 @@ from psycopg2 import InterfaceError as DriverInterfaceError
 from psycopg2 import OperationalError as DriverOperationalError
 from psycopg2.errors import QueryCanceled
 from psycopg2.extensions import new_type, register_type
-from psycopg2.extras import register_default_json, register_default_jsonb
 from sqlalchemy import event, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
@@ -45,6 +44,10 @@ POOL_TIMEOUT_SECONDS = 3
 READS = "reads"
 # Ids go into an answer as they come; 2950 is PostgreSQL's number for uuid.
 _ID_AS_TEXT = new_type((2950,), "ID_AS_TEXT", lambda value, _: value)
+# So does JSON (json and jsonb).
+_JSON_AS_IT_IS = new_type(
+    (114, 3802), "JSON_AS_IT_IS", lambda value, _: None if value is None else orjson.Fragment(value)
+)
 # Local to the transaction: a session-wide setting would reach other tenants through a transaction pooler.
 _SET_TENANT = text("SELECT set_config('app.tenant_id', :tenant_id, true)")
 
@@ -78,18 +81,18 @@ def init_app(app: Flask, settings: Settings) -> None:
             "isolation_level": "AUTOCOMMIT",
             # There is no transaction to roll back.
             "pool_reset_on_return": None,
-            # JSON columns come as ready-made text, which goes into an answer as it is.
-            "json_deserializer": orjson.Fragment,
         }
     }
     db.init_app(app)
     with app.app_context():
         # After SQLAlchemy's own listener, which would make objects of them.
-        event.listen(db.engines[READS], "connect", _take_ids_as_text)
+        event.listen(db.engines[READS], "connect", lambda connection, _: _take_as_it_is(connection))
 
 
-def _take_ids_as_text(connection: Any, _: Any) -> None:
-    register_type(_ID_AS_TEXT, connection)
+def _take_as_it_is(connection_or_cursor: Any) -> None:
+    """Let ids and JSON come as ready-made text."""
+    register_type(_ID_AS_TEXT, connection_or_cursor)
+    register_type(_JSON_AS_IT_IS, connection_or_cursor)
 
 
 @contextmanager
@@ -217,9 +220,7 @@ def _fetch_within_transaction(sql: str, parameters: Mapping[str, Any]) -> list[R
     db.session.flush()
     cursor: Any = db.session.connection().connection.cursor()
     # As on the connections for reads, or one answer would have two spellings and two ETags.
-    register_default_json(cursor, loads=orjson.Fragment)
-    register_default_jsonb(cursor, loads=orjson.Fragment)
-    register_type(_ID_AS_TEXT, cursor)
+    _take_as_it_is(cursor)
     try:
         cursor.execute(sql, parameters)
         return list(cursor.fetchall())

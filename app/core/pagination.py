@@ -48,8 +48,8 @@ class Listing:
 
     `statement` selects what an item shows (and filters by tenant with `bindparam("tenant_id")` where the table has
     one). Each filter is a condition with a `bindparam` of the filter's own name. Sort keys must never be NULL, and
-    `tie` makes them unique; both want an index. `render` makes an item of a row. Where `generation` is given, totals
-    are kept under it.
+    `tie` makes them unique; both want an index. `render` makes an item of a row; `render_page`, instead, all items of a
+    page, where they have work in common. Where `generation` is given, totals are kept under it.
     """
 
     def __init__(
@@ -60,7 +60,8 @@ class Listing:
         tie: _Column,
         sorts: Mapping[str, _Column],
         default_sort: str,
-        render: Callable[[Row], Any],
+        render: Callable[[Row], Any] | None = None,
+        render_page: Callable[[Sequence[Row]], list[Any]] | None = None,
         filters: Mapping[str, ColumnElement[bool]] | None = None,
         generation: Generation | None = None,
     ) -> None:
@@ -72,6 +73,7 @@ class Listing:
         self._tie = tie
         self._filters = filters or {}
         self._render = render
+        self._render_page = render_page
         self._width = len(statement.selected_columns)
         self._generation = generation
         self._page_sql = lru_cache(maxsize=512)(self._compile_page)
@@ -99,12 +101,18 @@ class Listing:
             parameters.update(after_key=after[0], after_tie=after[1])
         question = self._page_sql(frozenset(chosen), sort, after is not None)
         found = rows(question.asked, parameters)
-        shown, render, width = found[:limit], self._render, self._width
+        shown = found[:limit]
         return {
-            "items": [render(row[:width]) for row in shown],
+            "items": self._rendered(shown),
             **bounded_total(self._counted(chosen)),
             "next_cursor": write_cursor(question.position(shown[-1]), asked) if len(found) > limit else None,
         }
+
+    def _rendered(self, shown: Sequence[Row]) -> list[Any]:
+        own = [row[: self._width] for row in shown]
+        if self._render_page is not None:
+            return self._render_page(own)
+        return [self._render(row) if self._render else row for row in own]
 
     def _counted(self, chosen: Mapping[str, Any]) -> int:
         def count() -> int:

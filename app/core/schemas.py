@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NoReturn
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 import orjson
 from flask import Request, Response
@@ -160,6 +161,19 @@ def whole_body(req: Request) -> bytes:
     return body
 
 
+class _Query(MultiDictProxy):
+    """A query's parameters; which of a schema's take several values is found out once."""
+
+    def _collect_multiple_keys(self, schema: Schema) -> set[str]:
+        known = _MULTIPLE_KEYS.get(schema)
+        if known is None:
+            known = _MULTIPLE_KEYS[schema] = super()._collect_multiple_keys(schema)
+        return known
+
+
+_MULTIPLE_KEYS: WeakKeyDictionary[Schema, set[str]] = WeakKeyDictionary()
+
+
 class BodyParser(FlaskParser):
     """Reads JSON bodies and queries: 415 for another content type, 400 for what is not JSON, 422 for the rest."""
 
@@ -203,7 +217,7 @@ class BodyParser(FlaskParser):
         Raises:
             ValidationError: one that takes a single value was given several times; none of them is dropped unseen.
         """
-        query = MultiDictProxy(req.args, schema)
+        query = _Query(req.args, schema)
         repeated = [name for name, values in req.args.lists() if len(values) > 1 and name not in query.multiple_keys]
         if repeated:
             raise ValidationError({name: ["Give it once."] for name in repeated})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, Final
 from uuid import UUID
@@ -49,19 +50,37 @@ def book(book_id: UUID | None) -> dict[str, Any] | None:
     return {**render_book(tuple(columns)), "overridden": overridden, "editions": editions, "versions": versions}
 
 
+def render_books(found: Iterable[Row]) -> list[dict[str, Any]]:
+    """Books as clients see them, of rows of the columns in `BOOK_COLUMNS`."""
+    address = _covers_address()
+    books = [dict(zip(BOOK_COLUMNS, row, strict=True)) for row in found]
+    for book in books:
+        book["cover"] = _cover_urls(address, book["cover_id"])
+    return books
+
+
 def render_book(row: Row) -> dict[str, Any]:
-    """A book as clients see it, of the columns in `BOOK_COLUMNS`."""
-    shown = dict(zip(BOOK_COLUMNS, row, strict=True))
-    shown["cover"] = cover_urls(shown["cover_id"])
-    return shown
+    """One book, likewise."""
+    return render_books([row])[0]
 
 
 def cover_urls(cover_id: int | None) -> dict[str, str] | None:
     """Where the three sizes of a cover are."""
+    return _cover_urls(_covers_address(), cover_id)
+
+
+def _covers_address() -> str:
+    return f"{current_app.config['SETTINGS'].open_library_covers_url}/b/id/"
+
+
+def _cover_urls(address: str, cover_id: int | None) -> dict[str, str] | None:
     if cover_id is None:
         return None
-    address = f"{current_app.config['SETTINGS'].open_library_covers_url}/b/id/{cover_id}-"
-    return {"small": f"{address}S.jpg", "medium": f"{address}M.jpg", "large": f"{address}L.jpg"}
+    return {
+        "small": f"{address}{cover_id}-S.jpg",
+        "medium": f"{address}{cover_id}-M.jpg",
+        "large": f"{address}{cover_id}-L.jpg",
+    }
 
 
 def cover_address(book_id: UUID | None, *, size: str) -> str | None:
@@ -169,5 +188,5 @@ BOOKS = Listing(
     default_sort="-created_at",
     filters=BOOK_FILTERS,
     generation=Generation.CATALOGUE,
-    render=render_book,
+    render_page=render_books,
 )
