@@ -1,4 +1,4 @@
-"""Made-up works in bulk: words of a skewed vocabulary, so that searches meet frequent and rare ones as in real titles."""
+"""Made-up works in bulk: words of a skewed vocabulary, so that searches meet frequent and rare ones, as in titles."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 _BAR_PX, _ROW_PX, _LABEL_PX = 420, 26, 250
+_FONT = 'font-family="sans-serif" font-size="13"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +44,19 @@ def chart(lines: Sequence[Line]) -> str:
     """CPU a request of every case that has one, as SVG bars beside the floor's."""
     drawn = [line for line in lines if line.cpu_us]
     most = max((line.cpu_us or 0 for line in drawn), default=1)
-    height = _ROW_PX * len(drawn) + 40
+    width, height = _LABEL_PX + _BAR_PX + 90, _ROW_PX * len(drawn) + 40
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_LABEL_PX + _BAR_PX + 90}" height="{height}" '
-        'font-family="sans-serif" font-size="13">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" {_FONT}>',
         '<rect width="100%" height="100%" fill="white"/>',
         '<text x="8" y="20" font-weight="bold">CPU microseconds a request: server + PostgreSQL + Redis</text>',
     ]
     for index, line in enumerate(drawn):
-        top, width = 34 + index * _ROW_PX, max(1, round((line.cpu_us or 0) / most * _BAR_PX))
+        top, long = 34 + index * _ROW_PX, max(1, round((line.cpu_us or 0) / most * _BAR_PX))
         colour = "#888" if line.name == "floor" else "#2a6f97"
         parts += [
             f'<text x="8" y="{top + 15}">{escape(line.name)}</text>',
-            f'<rect x="{_LABEL_PX}" y="{top + 2}" width="{width}" height="{_ROW_PX - 8}" fill="{colour}"/>',
-            f'<text x="{_LABEL_PX + width + 6}" y="{top + 15}">{line.cpu_us:.0f}</text>',
+            f'<rect x="{_LABEL_PX}" y="{top + 2}" width="{long}" height="{_ROW_PX - 8}" fill="{colour}"/>',
+            f'<text x="{_LABEL_PX + long + 6}" y="{top + 15}">{line.cpu_us:.0f}</text>',
         ]
     return "\n".join([*parts, "</svg>"]) + "\n"
 

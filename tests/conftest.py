@@ -152,7 +152,7 @@ def empty(engine: Engine) -> None:
                 " AND c.relname NOT IN ('alembic_version', 'tenants')"
             )
         ).all()
-        filled = [table for table in tables if connection.scalar(text(f"SELECT EXISTS (SELECT FROM {table})"))]  # noqa: S608
+        filled = [table for table in tables if connection.scalar(text(f"SELECT EXISTS (SELECT FROM {table})"))]
         if filled:
             connection.execute(text(f"TRUNCATE {', '.join(filled)} CASCADE"))
         connection.execute(text("DELETE FROM tenants WHERE slug <> 'platform'"))
