@@ -78,8 +78,25 @@ def _item(document: Mapping[str, Any], path: str, method: str, operation: Mappin
         "name": operation.get("summary", operation["operationId"]),
         "request": request,
         "response": [],
-        "event": [{"listen": "test", "script": {"type": "text/javascript", "exec": _TEST}}],
+        "event": [
+            {"listen": "test", "script": {"type": "text/javascript", "exec": [*_TEST, *_remember(document, path)]}}
+        ],
     }
+
+
+def _remember(document: Mapping[str, Any], path: str) -> list[str]:
+    """After a list, or a creation in it, keep an id for the requests on one of its objects."""
+    child = re.compile(re.escape(path) + r"/{(\w+_id)}")
+    names = {found[1] for each in document["paths"] if (found := child.fullmatch(each))}
+    return (
+        [
+            "const told = pm.response.headers.get('Content-Type') === 'application/json' ? pm.response.json() : {};",
+            "const one = told.items ? told.items[0] : told;",
+            *(f"if (one && one.id) pm.collectionVariables.set('{name}', one.id);" for name in sorted(names)),
+        ]
+        if names
+        else []
+    )
 
 
 def _example(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:
