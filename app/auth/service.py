@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -49,16 +50,21 @@ def _holder_of(key: KeyParts) -> Actor | None:
         return None
     if last_used_at is None or utc_now() - last_used_at > LAST_USED_GRAIN:
         _mark_used(UUID(str(key_id)))
-    allowed = ROLE_PERMISSIONS[Role(role)]
     return Actor(
         kind=ActorKind.SERVICE_ACCOUNT,
         id=UUID(str(account_id)),
         tenant_id=key.tenant_id,
         role=Role(role),
         name=name,
-        permissions=allowed if scopes is None else allowed & frozenset(map(Permission, scopes)),
+        permissions=_permissions(role, scopes),
         expires_at=expires_at,
     )
+
+
+def _permissions(role: str, scopes: Collection[str] | None) -> frozenset[Permission]:
+    """What the role allows, narrowed by the scopes; one that no longer names a permission narrows all the same."""
+    allowed = ROLE_PERMISSIONS[Role(role)]
+    return allowed if scopes is None else frozenset(permission for permission in allowed if permission in scopes)
 
 
 def _mark_used(key_id: UUID) -> None:
@@ -75,10 +81,10 @@ def create_service_account(
     """Make a service account in the current tenant.
 
     Raises:
-        Forbidden: the role is above the caller's own, or belongs to the tenant `platform` only.
+        Forbidden: it would be allowed more than the caller, or the role belongs to the tenant `platform` only.
         Invalid: it would have expired already.
     """
-    _check_role(Role(role))
+    _check_grant(role, scopes)
     _check_expiry(expires_at)
     with transaction() as session:
         account = ServiceAccount(
@@ -96,14 +102,14 @@ def update_service_account(account_id: UUID, changes: dict[str, Any]) -> Service
 
     Raises:
         NotFound: this tenant has no such service account.
-        Forbidden: the new role is above the caller's own.
+        Forbidden: it would be allowed more than the caller; only its name may still be changed then.
         Invalid: it would have expired already.
     """
-    if "role" in changes:
-        _check_role(Role(changes["role"]))
     _check_expiry(changes.get("expires_at"))
     with transaction() as session:
         account = existing_service_account(account_id, lock=True)
+        if changes.keys() - {"name"}:
+            _check_grant(changes.get("role", account.role), changes.get("scopes", account.scopes))
         for field, value in changes.items():
             setattr(account, field, value)
         account.updated_at = utc_now()
@@ -130,11 +136,13 @@ def create_key(account_id: UUID, *, expires_at: datetime | None = None) -> tuple
 
     Raises:
         NotFound: this tenant has no such service account.
+        Forbidden: the account is allowed more than the caller, who would be allowed as much by its key.
         Invalid: it would have expired already.
     """
     _check_expiry(expires_at)
     with transaction() as session:
-        existing_service_account(account_id, lock=True)
+        account = existing_service_account(account_id, lock=True)
+        _check_grant(account.role, account.scopes)
         key, parts = new_key(current_tenant_id())
         row = ServiceAccountKey(
             service_account_id=account_id, prefix=parts.prefix, key_hash=parts.hash, expires_at=expires_at
@@ -174,11 +182,11 @@ def existing_service_account(account_id: UUID | None, *, lock: bool = False) -> 
     return account
 
 
-def _check_role(role: Role) -> None:
-    if (role is Role.PLATFORM_ADMIN) != (current_tenant_id() == PLATFORM_ID):
+def _check_grant(role: str, scopes: Collection[str] | None) -> None:
+    if (role == Role.PLATFORM_ADMIN) != (current_tenant_id() == PLATFORM_ID):
         raise Forbidden("The role platform_admin exists in the tenant 'platform' only, and no other role does there.")
-    if not ROLE_PERMISSIONS[role] <= current_actor().permissions:
-        raise Forbidden("Nobody grants a role above their own.")
+    if not _permissions(role, scopes) <= current_actor().permissions:
+        raise Forbidden("Nobody grants more than they are allowed themselves.")
 
 
 def _check_expiry(expires_at: datetime | None) -> None:
