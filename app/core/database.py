@@ -186,6 +186,7 @@ def rows(question: Question, parameters: Mapping[str, Any] | None = None) -> lis
     The tenant and the query travel as one message, which PostgreSQL runs as one implicit transaction: so row-level
     security holds as it does everywhere, without the round trips of BEGIN and ROLLBACK and without ORM entities.
     Inside `transaction()` the question is asked there, so that a command can answer with what it has just written.
+    Ids arrive as text and JSON as a ready-made fragment.
 
     Raises:
         DatabaseUnavailable: PostgreSQL does not answer, even on a new connection.
