@@ -107,3 +107,37 @@ def test_no_test_is_skipped_and_no_check_switched_off_without_a_reason(folder: s
     ]
 
     assert not found, f"Name the rule that is suppressed; make the test run: {found}"
+
+
+def imports_from(path: Path, package: str) -> Iterator[tuple[int, str]]:
+    """The names that a file takes from a package, with their lines."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == package:
+            yield from ((node.lineno, alias.name) for alias in node.names)
+
+
+def test_nothing_below_routes_knows_requests_and_answers() -> None:
+    # What import-linter can't tell apart: Flask's application is everywhere, its requests are not.
+    above = {APP / name for name in ("core", "pipeline")}
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in sources()
+        if path.name not in {"routes.py", "extensions.py"} and not above & set(path.parents)
+        for line, name in imports_from(path, "flask")
+        if name not in {"Flask", "current_app"}
+    ]
+
+    assert not found, f"Hand these what they need as arguments: {found}"
+
+
+def test_a_domain_is_entered_by_its_service_queries_and_models() -> None:
+    domains = {path.name for path in APP.iterdir() if path.is_dir()} - NOT_DOMAINS
+    entry = re.compile(r"^from app\.(\w+)(?:\.| import )(\w+)", re.MULTILINE)
+    found = [
+        f"{path.relative_to(ROOT)}: app.{domain}.{part}"
+        for path in sources()
+        for domain, part in entry.findall(path.read_text())
+        if domain in domains and APP / domain not in path.parents and part not in {"service", "queries", "models"}
+    ]
+
+    assert not found, f"Go in by service, queries or models: {found}"
