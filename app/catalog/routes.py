@@ -66,7 +66,7 @@ def search_books(arguments: dict[str, Any]) -> Response:
     slip of the pen in each word is forgiven. The filters of the list apply. At most 10 000 matches are ranked.
     """
     q, limit, cursor, facets = (arguments.pop(name) for name in ("q", "limit", "cursor", "facets"))
-    narrowed = queries.narrowed_by(arguments)
+    facets, narrowed = [queries.Facet(facet) for facet in facets], queries.narrowed_by(arguments)
     return json_response(queries.search(q, limit=limit, cursor=cursor, facets=facets, narrowed=narrowed))
 
 

@@ -69,7 +69,7 @@ def _explain(keys_file: Path, site: str) -> None:
 Try, in another terminal:
 
   . {keys_file}
-  curl -s -H "Authorization: Bearer $LIBRARIAN_KEY" "$LIBRARY/books/search?q=hobit"
+  curl -s -H "Authorization: Bearer $LIBRARIAN_KEY" "$LIBRARY/books/search?q=tolkein"
 
 The README goes on from there."""
     )

@@ -77,7 +77,8 @@ def search(
     after = read_cursor(cursor, mark) if cursor else None
     words = list(dict.fromkeys(words_of(q)))
     if not words:
-        return {"items": [], **bounded_total(0), "next_cursor": None, "facets": {facet: [] for facet in facets} or None}
+        empty: dict[str, Any] = {facet.value: [] for facet in facets}
+        return {"items": [], **bounded_total(0), "next_cursor": None, "facets": empty or None}
     prefix = words[-1] if len(words[-1]) >= _PREFIX_LENGTH or len(words) == 1 else ""
     question = _question(frozenset(narrowed), tuple(sorted(set(facets))), after is not None)
     found = rows(
