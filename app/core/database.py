@@ -191,12 +191,15 @@ def rows(question: Question, parameters: Mapping[str, Any] | None = None) -> lis
     Raises:
         DatabaseUnavailable: PostgreSQL does not answer, even on a new connection.
         QuestionTooSlow: the statement ran into its time-out.
+        TransactionChangedTenant: an enclosing transaction belongs to another tenant.
     """
     tenant_id = tenant_id_or_none()
     # A UUID's text is hexadecimal digits and hyphens: nothing in it can end the literal.
     message = f"SELECT set_config('app.tenant_id', '{tenant_id or ''}', true);\n{question.sql}"
     values = {name: _plain(value) for name, value in {**question.constants, **(parameters or {})}.items()}
     if db.session.registry.has() and db.session().info.get("depth", 0):
+        if db.session().info["tenant_id"] != tenant_id:
+            raise TransactionChangedTenant
         return _fetch_within_transaction(question.sql, values)
     try:
         return _fetch(message, values)

@@ -115,6 +115,8 @@ def test_a_question_within_a_transaction_never_changes_tenant_either(two: tuple[
         assert len(session.scalars(select(ServiceAccount)).all()) == 1
         with tenant(two[1]), pytest.raises(TransactionChangedTenant):
             session.scalars(select(ServiceAccount))
+        with tenant(two[1]), pytest.raises(TransactionChangedTenant):
+            rows(Question(COUNT, {}))
 
 
 def test_reading_as_one_tenant_after_the_other_never_mixes_them(two: tuple[UUID, UUID]) -> None:
