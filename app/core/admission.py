@@ -170,6 +170,7 @@ class Gate:
         self._line = _Line(client)
         self._sha = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
         self._away_until = 0.0
+        self._owed: set[str] = set()
         self._processes = processes
         self._alone = MovingWindowRateLimiter(MemoryStorage())
 
@@ -188,6 +189,8 @@ class Gate:
         """
         if time.monotonic() < self._away_until:
             raise RedisAway
+        if self._owed:
+            self._settle()
         keys = [window.key for window in windows] + list(generation_keys) + ([cache_key] if cache_key else [])
         arguments: list[str | int] = [len(windows), len(generation_keys), known_generation]
         for window in windows:
@@ -206,6 +209,22 @@ class Gate:
         except NoScriptError:
             answer = self._line.send("EVAL", _SCRIPT, *arguments)
         return list(answer)
+
+    def move(self, generation_key: str) -> None:
+        """Replace a generation; where Redis is away, before the next request of this process is let in."""
+        self._owed.add(generation_key)
+        if time.monotonic() >= self._away_until:
+            self._settle()
+
+    def _settle(self) -> None:
+        try:
+            for key in list(self._owed):
+                # Nanoseconds: never a number that stood there before, whatever clock wrote it.
+                self._line.send("SET", key, time.time_ns())
+                self._owed.discard(key)
+        except (RedisError, OSError) as error:
+            self._away_until = time.monotonic() + RETRY_SECONDS
+            log.warning("cache.touch_delayed", extra={"error": type(error).__name__})
 
     def keep(self, key: str, *, generation: str, body: bytes, seconds: int) -> None:
         """Keep a finished answer under its generation; a Redis that is away costs only the saving."""

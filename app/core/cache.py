@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,11 +19,13 @@ from uuid import UUID
 
 import orjson
 from flask import Response, g, request
+from marshmallow import Schema
 from redis.exceptions import RedisError
 from sqlalchemy import text
 
 from app.core.database import on_commit, transaction
 from app.core.errors import PreconditionFailed
+from app.core.limits import limits
 from app.core.tenancy import current_tenant_id
 from app.extensions import db, redis
 
@@ -51,13 +52,21 @@ class Cached:
 
     generation: Generation
     seconds: int
+    arguments: Schema | None
 
 
-def cached(generation: Generation, *, seconds: int = SECONDS_KEPT) -> Callable[[_View], _View]:
-    """Mark a GET whose answer is the same for all members of the tenant until `generation` moves."""
+def cached(
+    generation: Generation, *, arguments: type[Schema] | None = None, seconds: int = SECONDS_KEPT
+) -> Callable[[_View], _View]:
+    """Mark a GET whose answer is the same for all members of the tenant until `generation` moves.
+
+    With `arguments`, the schema of its query, the view is asked before Flask begins: it must read those alone, and
+    nothing of Flask's request.
+    """
 
     def mark(view: _View) -> _View:
-        view.cached = Cached(generation, seconds)  # type: ignore[attr-defined]  # wraps() hands it on
+        known = Cached(generation, seconds, arguments() if arguments else None)
+        view.cached = known  # type: ignore[attr-defined]  # wraps() hands it on
         return view
 
     return mark
@@ -71,16 +80,8 @@ def generation_key(tenant_id: UUID, generation: Generation) -> str:
 
 def touch(generation: Generation, tenant_id: UUID | None = None) -> None:
     """Give the tenant a new generation once the present transaction has committed."""
-    key = generation_key(tenant_id or current_tenant_id(), generation)
-
-    def move() -> None:
-        try:
-            # Nanoseconds: never a number that stood there before, whatever clock wrote it.
-            redis.client.set(key, time.time_ns())
-        except RedisError as error:
-            log.warning("cache.touch_failed", extra={"error": type(error).__name__})
-
-    on_commit(move)
+    key, gate = generation_key(tenant_id or current_tenant_id(), generation), limits().gate
+    on_commit(lambda: gate.move(key))
 
 
 def answer_key(tenant_id: UUID, path_and_query: str) -> str:

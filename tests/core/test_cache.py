@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import pytest
 from flask import Flask
+from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from app.core.cache import Generation, generation_key, remembered, touch
@@ -158,6 +159,27 @@ def test_with_redis_away_answers_are_computed(make_breakable_app: Callable[..., 
     assert [answer.status_code for answer in answers] == [200, 200, 200]
     assert [answer.get_json()["calls"] for answer in answers] == [2, 3, 4]
     assert computed == 42
+
+
+def test_a_commit_that_redis_could_not_be_told_of_is_told_before_the_next_request(
+    make_breakable_app: Callable[..., Flask], breakable: Engines
+) -> None:
+    library = Probes(make_breakable_app()).library("told-late")
+    key = library.key("librarian")
+    assert read(library).get_json() == {"calls": 1}
+    with library.app.app_context():
+        redis.client.client_pause(700)
+
+    # Redis keeps everything meanwhile, the old generations among it.
+    with library.app.app_context(), tenant(library.id), transaction() as session:
+        session.execute(text("UPDATE service_account_keys SET revoked_at = now()"))
+        touch(Generation.CATALOGUE)
+        touch(Generation.ACCESS)
+    time.sleep(1.8)
+
+    refused = library.get("/probes/cached", role=None, headers={"Authorization": f"Bearer {key}"})
+    assert refused.status_code == 401
+    assert read(Library(library.app, library.slug, library.id)).get_json() == {"calls": 2}
 
 
 # — remembered values ——————————————————————————————————————————————————————————————————————————————

@@ -73,6 +73,21 @@ def test_a_redis_that_is_away_costs_the_sender_little_and_nothing_else(
     assert len(found) == 1
 
 
+def test_a_redis_that_hangs_costs_the_sender_little(
+    make_breakable_app: Callable[..., Flask], breakable: Engines
+) -> None:
+    del breakable
+    with make_breakable_app().app_context():
+        enqueue(TaskName.UPKEEP_FORGET)
+        redis.client.client_pause(4000)
+        began = time.monotonic()
+        enqueue(TaskName.UPKEEP_FORGET)
+        lost = time.monotonic() - began
+        time.sleep(max(0.0, 4.5 - lost))
+
+    assert lost < 1.5
+
+
 def test_a_task_runs_with_the_ids_of_its_request_and_logs_its_end(in_app: Flask, log_lines: LogLines) -> None:
     @celery.task(name="tests.probe", bind=True)
     def probe(task: object, number: int) -> int:
