@@ -1,5 +1,11 @@
 """The WSGI application: `granian --interface wsgi wsgi:app`; also what `flask` commands find."""
 
-from app import create_app
+import sys
 
-app = create_app()
+from app import create_app
+from app.settings import SettingsError
+
+try:
+    app = create_app()
+except SettingsError as error:
+    sys.exit(str(error))

@@ -194,11 +194,12 @@ def test_the_example_holds_no_value_that_would_be_refused() -> None:
     assert differing <= {"database_url", "database_owner_url", "redis_url", "web_processes"}
 
 
-def test_a_process_that_can_not_start_says_why_in_one_go() -> None:
+@pytest.mark.parametrize("entry", ["wsgi", "celery_worker"])
+def test_a_process_that_can_not_start_says_why_in_one_go(entry: str) -> None:
     environ = {"PATH": os.environ["PATH"], "APP_ENV": "production", "PYTHONDONTWRITEBYTECODE": "1"}
 
     outcome = subprocess.run(
-        [sys.executable, "-c", "import wsgi"],
+        [sys.executable, "-c", f"import {entry}"],
         cwd=ROOT,
         env=environ,
         capture_output=True,
@@ -207,6 +208,7 @@ def test_a_process_that_can_not_start_says_why_in_one_go() -> None:
         check=False,
     )
 
-    assert outcome.returncode != 0
+    assert outcome.returncode == 1
+    assert "Traceback" not in outcome.stderr
     for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "PII_KEYS"):
         assert f"- {name} " in outcome.stderr
