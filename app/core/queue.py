@@ -16,7 +16,7 @@ from typing import Any
 from celery import Celery, Task
 from celery.signals import heartbeat_sent, setup_logging, worker_process_init
 from flask import Flask
-from kombu import Exchange, Queue
+from kombu import Connection, Exchange, Queue
 from kombu.exceptions import OperationalError as BrokerError
 from kombu.pools import producers
 from redis.exceptions import RedisError
@@ -66,6 +66,8 @@ SOFT_LIMIT_SECONDS = 90
 HARD_LIMIT_SECONDS = 120
 # A nudge that could not be sent is not tried again by this process for as long, so that requests do not wait for Redis.
 PAUSE_SECONDS = 1.0
+# Workers wait long for their messages; a request must not wait as long for a Redis that takes commands and is silent.
+SEND_SECONDS = 0.25
 _state = {"away_until": 0.0}
 
 
@@ -142,7 +144,7 @@ def enqueue(task: TaskName, **arguments: str | int) -> None:
             return
         try:
             # Taken from kombu's pools, which know one broker from another; Celery's own pool keeps to the first it met.
-            with producers[celery.connection_for_write()].acquire(block=True) as producer:
+            with producers[_impatient_connection()].acquire(block=True) as producer:
                 celery.send_task(
                     task.value,
                     kwargs=arguments,
@@ -156,6 +158,11 @@ def enqueue(task: TaskName, **arguments: str | int) -> None:
             log.warning("queue.away", extra={"task": task.value, "error": type(error).__name__})
 
     on_commit(send)
+
+
+def _impatient_connection() -> Connection:
+    options = {**celery.conf.broker_transport_options, "socket_timeout": SEND_SECONDS}
+    return celery.connection_for_write().clone(transport_options=options)
 
 
 def connect_worker_processes(app: Flask) -> None:
