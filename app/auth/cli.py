@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import click
-from flask.cli import AppGroup
 
 from app.auth import service
+from app.core.commands import CommandGroup
 from app.core.database import transaction
-from app.core.errors import DomainError
 from app.core.security import Role
 from app.core.tenancy import tenant
 from app.tenants import queries as tenants
 
-cli = AppGroup("service-accounts", help="Programs that use the service, and their keys.")
+cli = CommandGroup("service-accounts", help="Programs that use the service, and their keys.")
 
 
 @cli.command("create")
@@ -30,10 +29,7 @@ def create_service_account(slug: str, name: str, role: str) -> None:
     summary = tenants.tenant_summary(slug)
     if summary is None:
         raise click.ClickException(f"There is no tenant {slug!r}; `flask tenants list` shows all.")
-    try:
-        with tenant(summary.id), transaction():
-            account = service.create_service_account(name=name, role=role)
-            key, _ = service.create_key(account.id)
-    except DomainError as error:
-        raise click.ClickException(error.detail) from error
+    with tenant(summary.id), transaction():
+        account = service.create_service_account(name=name, role=role)
+        key, _ = service.create_key(account.id)
     click.echo(key)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from flask.cli import AppGroup
 
+from app.core.commands import CommandGroup
 from app.demo import service
 from app.demo.service import DemoKeys
 
-cli = AppGroup("demo", help="The demo library.")
+cli = CommandGroup("demo", help="The demo library.")
 
 _site = click.option("--site", default="http://127.0.0.1:5000", help="Where the service answers.")
 _keys_file = click.option(

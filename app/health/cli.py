@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 import orjson
 from flask import current_app
-from flask.cli import AppGroup
 
 from app.core import openapi, postman
+from app.core.commands import CommandGroup
 
-cli = AppGroup("postman", help="The Postman collection.")
+cli = CommandGroup("postman", help="The Postman collection.")
 # In the place of flask-smorest's group of this name, which does not know what the document is completed by.
-openapi_cli = AppGroup("openapi", help="The OpenAPI document.")
+openapi_cli = CommandGroup("openapi", help="The OpenAPI document.")
 
 
 @openapi_cli.command("write")

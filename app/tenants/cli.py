@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import click
-from flask.cli import AppGroup
 from marshmallow import ValidationError
 
-from app.core.errors import DomainError
+from app.core.commands import CommandGroup
 from app.tenants import queries, service
 from app.tenants.models import TenantKind
 from app.tenants.schemas import NewTenantSchema
 
-cli = AppGroup("tenants", help="Libraries, schools and persons.")
+cli = CommandGroup("tenants", help="Libraries, schools and persons.")
 
 
 @cli.command("create")
@@ -24,8 +23,6 @@ def create_tenant(slug: str, name: str, kind: str) -> None:
         tenant = service.create_tenant(**NewTenantSchema().load({"slug": slug, "name": name, "kind": kind}))
     except ValidationError as error:
         raise click.ClickException(f"Not acceptable: {error.messages}") from error
-    except DomainError as error:
-        raise click.ClickException(error.detail) from error
     click.echo(str(tenant.id))
 
 
