@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from dotenv import dotenv_values
 
 from deploy.local import engines
 from deploy.local.processes import LocalStackError, locked
-from deploy.local.supervisor import Program, Stopped, Supervisor, answers_ready
+from deploy.local.supervisor import Program, Running, Stopped, Supervisor, answers_ready
 from deploy.local.watching import Watch
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
@@ -82,11 +82,18 @@ def run(folder: Path, *, environment: Mapping[str, str], port: int, plan: Plan, 
         supervisor.run_once("migrate", plan.migrate, timeout_seconds=PREPARATION_TIMEOUT_SECONDS)
         _say("Loading the demo library, if there is none …")
         demo = supervisor.run_once("demo", plan.demo, timeout_seconds=PREPARATION_TIMEOUT_SECONDS)
-        programs = [supervisor.start(program, stack=stack) for program in plan.programs]
+        programs = [*_watched(running), *(supervisor.start(program, stack=stack) for program in plan.programs)]
         supervisor.wait_until(lambda: answers_ready(port), running=programs, timeout_seconds=READY_TIMEOUT_SECONDS)
         _welcome(port, demo=demo, logs=logs)
         stack.callback(_say, "Stopping …")
         supervisor.wait_for_the_end(programs)
+
+
+def _watched(started: engines.Engines) -> Iterator[Running]:
+    """The engines that are ours: nobody else would notice, or tell, that one of them has ended."""
+    for name, server in (("PostgreSQL", started.postgres), ("Redis", started.redis)):
+        if server is not None and server.process is not None:
+            yield Running(name=name, process=server.process, log=server.log)
 
 
 def service(environment: Mapping[str, str], *, folder: Path) -> Plan:

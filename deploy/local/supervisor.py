@@ -71,7 +71,7 @@ class Supervisor:
             guard = [sys.executable, "-m", "deploy.local.guard", str(program.grace_seconds), *program.command]
             process = self._spawn(guard, output=log, errors=subprocess.STDOUT)
         stack.callback(stop, process, by=signal.SIGTERM, timeout_seconds=program.grace_seconds + GUARD_SECONDS)
-        return Running(program=program, process=process, log=log_path)
+        return Running(name=program.name, process=process, log=log_path)
 
     def wait_until(self, is_ready: Callable[[], bool], *, running: "Sequence[Running]", timeout_seconds: float) -> None:
         """Wait until `is_ready` says so.
@@ -105,7 +105,7 @@ class Supervisor:
         for one in running:
             if one.process.poll() is not None:
                 raise LocalStackError(
-                    f"{one.program.name} ended ({_ending(one.process.returncode)}), so everything stops: "
+                    f"{one.name} ended ({_ending(one.process.returncode)}), so everything stops: "
                     f"{last_lines(one.log)} (whole log: {one.log})"
                 )
 
@@ -131,9 +131,9 @@ class Supervisor:
 
 @dataclass(frozen=True)
 class Running:
-    """A program that was started."""
+    """A program, or one of the engines below it, that was started and is to stay."""
 
-    program: Program
+    name: str
     process: subprocess.Popen[bytes]
     log: Path
 

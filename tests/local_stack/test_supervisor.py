@@ -154,6 +154,19 @@ def test_a_killed_server_takes_its_workers_and_everything_else_along(start: Star
     assert can_be_bound(stack.port)
 
 
+@pytest.mark.parametrize(("name", "program"), [("PostgreSQL", "postgres"), ("Redis", "redis-server")])
+def test_a_killed_engine_takes_everything_else_along(start: Starter, name: str, program: str) -> None:
+    stack = start(own_engines=True)
+    processes = stack.wait_until_open()
+    engine = next(each for each in processes if each.name() == program and each.ppid() == stack.process.pid)
+
+    engine.kill()
+
+    assert stack.process.wait(timeout=40) == 1
+    assert f"{name} ended (killed by SIGKILL), so everything stops" in stack.text()
+    assert wait_until(lambda: alive(processes) == [], timeout_seconds=15), alive(processes)
+
+
 def test_the_demo_speaks_to_the_newcomer(start: Starter) -> None:
     stack = start()
 
