@@ -40,7 +40,7 @@ blp = Blueprint("catalog", __name__, description="Books with their versions, edi
 @blp.get("/tenants/<slug>/books")
 @requires(Permission.BOOKS_READ)
 @limited(Limit.CATALOGUE_READ)
-@cached(Generation.CATALOGUE)
+@cached(Generation.CATALOGUE, arguments=BookListArguments)
 @blp.arguments(BookListArguments, location="query")
 @blp.response(200, BookListSchema)
 def list_books(arguments: dict[str, Any]) -> Response:
@@ -56,7 +56,7 @@ def list_books(arguments: dict[str, Any]) -> Response:
 @blp.get("/tenants/<slug>/books/search")
 @requires(Permission.BOOKS_READ)
 @limited(Limit.CATALOGUE_READ)
-@cached(Generation.CATALOGUE)
+@cached(Generation.CATALOGUE, arguments=BookSearchArguments)
 @blp.arguments(BookSearchArguments, location="query")
 @blp.response(200, BookSearchSchema)
 def search_books(arguments: dict[str, Any]) -> Response:
@@ -141,7 +141,7 @@ def show_cover(arguments: dict[str, Any], book_id: str) -> Response:
 @blp.get("/tenants/<slug>/authors")
 @requires(Permission.BOOKS_READ)
 @limited(Limit.CATALOGUE_READ)
-@cached(Generation.CATALOGUE)
+@cached(Generation.CATALOGUE, arguments=AuthorListArguments)
 @blp.arguments(AuthorListArguments, location="query")
 @blp.response(200, AuthorListSchema)
 def list_authors(arguments: dict[str, Any]) -> Response:

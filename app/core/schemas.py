@@ -14,6 +14,7 @@ from flask import Request, Response
 from marshmallow import RAISE, Schema, ValidationError, fields, missing, validate
 from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
+from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnprocessableEntity, UnsupportedMediaType
 
 # PostgreSQL has no NUL in text, and the other C0 and C1 controls are never part of a name or a note.
@@ -189,7 +190,7 @@ class BodyParser(FlaskParser):
             return super().parse(argmap, req, location=location, **options)
         asked = req or self.get_default_request()
         try:
-            return _read_query(argmap, self.load_querystring(asked, argmap))
+            return read_query(argmap, asked.args)
         except ValidationError as error:
             refusal = ValidationError({location: error.messages})
             self.handle_error(refusal, asked, argmap, error_status_code=None, error_headers=None)
@@ -211,18 +212,6 @@ class BodyParser(FlaskParser):
             refusal.problem_code = "invalid_json"  # type: ignore[attr-defined]  # read by the error handler
             raise refusal from error
 
-    def load_querystring(self, req: Request, schema: Schema) -> MultiDictProxy:
-        """The parameters of the query.
-
-        Raises:
-            ValidationError: one that takes a single value was given several times; none of them is dropped unseen.
-        """
-        query = _Query(req.args, schema)
-        repeated = [name for name, values in req.args.lists() if len(values) > 1 and name not in query.multiple_keys]
-        if repeated:
-            raise ValidationError({name: ["Give it once."] for name in repeated})
-        return query
-
     def handle_error(
         self, error: ValidationError, req: Request, schema: Schema, *, error_status_code: int | None, error_headers: Any
     ) -> NoReturn:
@@ -233,8 +222,17 @@ class BodyParser(FlaskParser):
         raise refusal
 
 
-def _read_query(schema: Schema, query: MultiDictProxy) -> dict[str, Any]:
-    """The same as `schema.load(query)` gives, but without looking at the many fields that a query leaves out."""
+def read_query(schema: Schema, given: MultiDict[str, str]) -> dict[str, Any]:
+    """The same as `schema.load` gives of a query, but without looking at the many fields that a query leaves out.
+
+    Raises:
+        ValidationError: a value is not acceptable, or one that stands alone was given several times; none of them is
+            dropped unseen.
+    """
+    query = _Query(given, schema)
+    repeated = [name for name, values in given.lists() if len(values) > 1 and name not in query.multiple_keys]
+    if repeated:
+        raise ValidationError({name: ["Give it once."] for name in repeated})
     asked_for, required, values = _expected(schema)
     values = dict(values)
     faults: dict[str, Any] = {name: [field.error_messages["required"]] for name, field in required if name not in query}

@@ -11,7 +11,7 @@ from werkzeug.exceptions import NotFound as NoRoute
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.utils import redirect
 
-from app.core.cache import answer_key, generation_etag, make_conditional, not_modified, note_generation
+from app.core.cache import generation_etag, make_conditional, not_modified, note_generation
 from app.core.errors import DomainError, NotFound
 from app.core.limits import RateLimited
 from app.core.logging import fresh_log_context, log_context, set_log_context
@@ -128,18 +128,8 @@ def _finish(response: Response) -> Response:
 
 
 def _keep(response: Response, passage: Passage) -> Response:
-    if response.status_code != 200 or passage.cached is None or passage.admission is None:  # noqa: PLR2004
-        return response
-    generation, address = passage.admission.generations[-1], passage.address
-    # Pages further on are seldom asked for twice; a client that reads a whole list must not fill Redis with it.
-    if "cursor" not in request.args:
-        _guard().limits.gate.keep(
-            answer_key(g.tenant.id, address),
-            generation=generation,
-            body=response.get_data(),
-            seconds=passage.cached.seconds,
-        )
-    response.headers["ETag"] = generation_etag(generation, address)
+    if response.status_code == 200:  # noqa: PLR2004
+        response.headers["ETag"] = passage.keep(response.get_data())
     return response
 
 

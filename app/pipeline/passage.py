@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 
 from app.auth import service as auth
 from app.core.admission import Admission, Window, WindowState
-from app.core.cache import Cached, Generation, address_digest, answer_key, generation_key
+from app.core.cache import Cached, Generation, address_digest, answer_key, generation_etag, generation_key
 from app.core.errors import DomainError, Forbidden, NotFound, Unauthenticated
 from app.core.limits import TENANT_LIMITS, Limit, Limits, describe
 from app.core.metrics import count_request
@@ -161,9 +161,14 @@ class Passage:
         return self._actor.value.tenant_id if self._actor else None
 
     @property
+    def query_string(self) -> str:
+        """The query as it was sent."""
+        return str(self._environ.get("QUERY_STRING", ""))
+
+    @property
     def address(self) -> str:
         """The address asked for, query included: what a cached answer is kept under."""
-        return f"{self._environ.get('PATH_INFO', '')}?{self._environ.get('QUERY_STRING', '')}"
+        return f"{self._environ.get('PATH_INFO', '')}?{self.query_string}"
 
     def admit(self) -> None:
         """Let the request through, loading whatever is not kept.
@@ -195,6 +200,17 @@ class Passage:
     def client_has(self, generation: str) -> bool:
         """True when the client's `If-None-Match` names this address in this generation."""
         return bool(self._known_generation) and self._known_generation == generation
+
+    def keep(self, body: bytes) -> str:
+        """Keep the view's answer for whoever asks the same; its ETag."""
+        if self.cached is None or self.tenant is None:
+            raise ValueError("Only answers of views marked as cached are kept.")
+        generation, address = self._counted().generations[-1], self.address
+        # Pages further on are seldom asked for twice; a client that reads a whole list must not fill Redis with it.
+        if "cursor=" not in address:
+            key = answer_key(self.tenant.id, address)
+            self._guard.limits.gate.keep(key, generation=generation, body=body, seconds=self.cached.seconds)
+        return generation_etag(generation, address)
 
     def _read_credential(self) -> None:
         scheme, _, token = self._environ.get("HTTP_AUTHORIZATION", "").partition(" ")
