@@ -206,22 +206,24 @@ AS $$
 DECLARE
     own uuid := nullif(current_setting('app.tenant_id', true), '')::uuid;
     key text := search_key(own);
-    last integer := cardinality(words);
+    last integer := cardinality(array_remove(words, ''));
     forms text[] := '{}';
+    whole text[] := '{}';
     all_words text[] := words;
     wrong integer[];
     near text[];
     query tsquery;
+    exact tsquery;
 BEGIN
     IF own IS NULL OR last = 0 THEN
         RETURN;
     END IF;
+    words := array_remove(words, '');
     FOR n IN 1 .. last LOOP
-        forms[n] := search_form(key, words[n], false);
-        IF last_is_prefix AND n = last THEN
-            forms[n] := forms[n] || ' | ' || search_form(key, words[n], true);
-        END IF;
+        whole[n] := search_form(key, words[n], false);
+        forms[n] := search_form(key, words[n], last_is_prefix AND n = last);
     END LOOP;
+    exact := array_to_string(whole, ' & ');
     FOR attempt IN 0 .. 2 LOOP
         wrong := ARRAY(
             SELECT n FROM generate_series(1, last) AS n
@@ -239,7 +241,10 @@ BEGIN
         END LOOP;
         query := '(' || array_to_string(forms, ') & (') || ')';
         RETURN QUERY
-            SELECT book_id, (ts_rank(vector, query) * (1 + 1.0 / title_words))::real, all_words
+            SELECT book_id,
+                -- Short titles before long ones, words before beginnings of words.
+                (ts_rank(vector, query) * (1 + 1.0 / title_words) * CASE WHEN vector @@ exact THEN 2 ELSE 1 END)::real,
+                all_words
             FROM book_search
             -- No index answers this comparison, so the one on the words is never passed over for the primary key's.
             WHERE vector @@ query AND tenant_id IS NOT DISTINCT FROM own

@@ -20,7 +20,9 @@ def a_book(number: int, title: str, **told: Any) -> NormalizedWork:
     """A work of which only this is known; of `authors`, names are enough."""
     names = told.pop("authors", ("Anonymous",))
     authors = tuple(name if isinstance(name, AuthorRef) else AuthorRef(name, None) for name in names)
-    return NormalizedWork(open_library_key=f"OL{number}W", title=title, authors=authors, **{"unasked": WORK_FIELDS, **told})
+    return NormalizedWork(
+        open_library_key=f"OL{number}W", title=title, authors=authors, **{"unasked": WORK_FIELDS, **told}
+    )
 
 
 def shelve(library: Library, *works: NormalizedWork) -> list[UUID]:

@@ -215,9 +215,7 @@ def test_a_damaged_cursor_is_refused(shelves: Library, damage: str) -> None:
         ({"available": "false"}, set(BY_TITLE)),
     ],
 )
-def test_a_filter_finds_its_books_and_no_others(
-    shelves: Library, filters: dict[str, Any], expected: set[str]
-) -> None:
+def test_a_filter_finds_its_books_and_no_others(shelves: Library, filters: dict[str, Any], expected: set[str]) -> None:
     page = read(shelves, "/books", **filters)
 
     assert set(titles(page)) == expected
