@@ -87,9 +87,7 @@ def create_service_account(
     _check_grant(role, scopes)
     _check_expiry(expires_at)
     with transaction() as session:
-        account = ServiceAccount(
-            name=name, role=role, scopes=None if scopes is None else sorted(set(scopes)), expires_at=expires_at
-        )
+        account = ServiceAccount(name=name, role=role, scopes=_ordered(scopes), expires_at=expires_at)
         session.add(account)
         session.flush()
         session.refresh(account)
@@ -111,7 +109,7 @@ def update_service_account(account_id: UUID, changes: dict[str, Any]) -> Service
         if changes.keys() - {"name"}:
             _check_grant(changes.get("role", account.role), changes.get("scopes", account.scopes))
         for field, value in changes.items():
-            setattr(account, field, value)
+            setattr(account, field, _ordered(value) if field == "scopes" else value)
         account.updated_at = utc_now()
         session.flush()
         events.record("service_account.updated", subject_id=account_id, fields=sorted(changes))
@@ -180,6 +178,10 @@ def existing_service_account(account_id: UUID | None, *, lock: bool = False) -> 
     if not account:
         raise NotFound("There is no such service account.")
     return account
+
+
+def _ordered(scopes: Collection[str] | None) -> list[str] | None:
+    return None if scopes is None else sorted(set(scopes))
 
 
 def _check_grant(role: str, scopes: Collection[str] | None) -> None:

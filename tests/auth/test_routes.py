@@ -109,6 +109,15 @@ def test_an_account_is_changed(library: Library) -> None:
     assert changed["updated_at"] > account["updated_at"]
 
 
+def test_a_scope_that_is_named_twice_is_kept_once(library: Library) -> None:
+    twice = {"scopes": ["tenant:read", "books:read", "books:read"]}
+
+    account = create(library, **twice).get_json()
+    changed = library.patch(f"/service-accounts/{account['id']}", twice, role="admin").get_json()
+
+    assert account["scopes"] == changed["scopes"] == ["books:read", "tenant:read"]
+
+
 @pytest.mark.parametrize("body", [{"role": "admin"}, {"name": None}, {"is_active": None}, {"is_active": 1}, {"id": 1}])
 def test_a_change_that_is_not_acceptable_is_refused(library: Library, body: dict[str, Any]) -> None:
     account = create(library).get_json()
