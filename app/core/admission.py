@@ -171,6 +171,7 @@ class Gate:
         self._sha = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
         self._away_until = 0.0
         self._owed: set[str] = set()
+        self._later: threading.Timer | None = None
         self._processes = processes
         self._alone = MovingWindowRateLimiter(MemoryStorage())
 
@@ -215,6 +216,8 @@ class Gate:
         self._owed.add(generation_key)
         if time.monotonic() >= self._away_until:
             self._settle()
+        else:
+            self._settle_later()
 
     def _settle(self) -> None:
         try:
@@ -225,6 +228,15 @@ class Gate:
         except (RedisError, OSError) as error:
             self._away_until = time.monotonic() + RETRY_SECONDS
             log.warning("cache.touch_delayed", extra={"error": type(error).__name__})
+            self._settle_later()
+
+    def _settle_later(self) -> None:
+        """Try again in a moment: to a worker no request comes, and the other processes wait to be told."""
+        waiting = self._later
+        if waiting is None or waiting is threading.current_thread() or not waiting.is_alive():
+            self._later = threading.Timer(RETRY_SECONDS, self._settle)
+            self._later.daemon = True
+            self._later.start()
 
     def keep(self, key: str, *, generation: str, body: bytes, seconds: int) -> None:
         """Keep a finished answer under its generation; a Redis that is away costs only the saving."""
