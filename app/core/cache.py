@@ -26,6 +26,7 @@ from sqlalchemy import text
 from app.core.database import on_commit, transaction
 from app.core.errors import PreconditionFailed
 from app.core.limits import limits
+from app.core.schemas import whole_body
 from app.core.tenancy import current_tenant_id
 from app.extensions import db, redis
 
@@ -190,6 +191,8 @@ def if_match(show: Callable[..., Any]) -> Callable[[_View], _View]:
     def wrap(view: _View) -> _View:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
+            # Read before the lock is taken, so that a client that sends its body slowly holds nobody up.
+            whole_body(request)
             with transaction():
                 _lock_address()
                 if "If-Match" in request.headers:

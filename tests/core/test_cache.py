@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 from werkzeug.test import TestResponse
 
 from app.core.cache import Generation, generation_key, remembered, touch
@@ -304,6 +306,26 @@ def test_a_change_without_a_condition_does_not_slip_in_between(app: Flask) -> No
     first.join(5)
 
     assert order == ["conditional begins", "conditional ends", "unconditional"]
+
+
+def test_a_body_that_comes_slowly_holds_no_lock(library: Library, owner: Engine) -> None:
+    class SlowBody(io.BytesIO):
+        locks_meanwhile: int | None = None
+
+        def readinto(self, buffer: Any) -> int:
+            with owner.connect() as connection:
+                self.locks_meanwhile = connection.scalar(
+                    text("SELECT count(*) FROM pg_locks WHERE locktype='advisory'")
+                )
+            return super().readinto(buffer)
+
+    body = SlowBody(b'{"name": "Changed"}')
+
+    changed = library.call(
+        "PATCH", "", role="admin", input_stream=body, content_length=19, content_type="application/json"
+    )
+
+    assert (changed.status_code, body.locks_meanwhile) == (200, 0)
 
 
 def test_of_many_changes_of_one_state_only_one_is_made(library: Library) -> None:
