@@ -1,7 +1,7 @@
 """The floor: the least that Flask and PostgreSQL can do for a page of books.
 
-Bare Flask on the same server over the same table, raw psycopg2 and orjson; no key, permission, limit, row-level security,
-log line or paging but one parameter. Everything the service does on top is measured against it.
+Bare Flask on the same server over the same table, raw psycopg2 and orjson; no key, permission, limit, row-level
+security, log line or paging but one parameter. Everything the service does on top is measured against it.
 """
 
 from __future__ import annotations

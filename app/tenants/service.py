@@ -22,7 +22,6 @@ from app.extensions import db
 from app.tenants import queries
 from app.tenants.models import PLATFORM_ID, Tenant, TenantStatus
 
-
 # Time enough to notice that it was a mistake.
 KEPT_WHEN_SUSPENDED = timedelta(days=30)
 
