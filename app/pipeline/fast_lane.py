@@ -62,7 +62,12 @@ class FastLane:
             return self._below(environ, start_response)
         if passage.admission is not None:
             environ[PASSAGE] = passage
-        answer = (_answer(passage) or self._computed(passage, route)) if settled else None
+        try:
+            answer = (_answer(passage) or self._computed(passage, route)) if settled else None
+        except DomainError as refusal:
+            # Such as a statement that took too long: asking again would take as long again.
+            environ[REFUSAL] = refusal
+            answer = None
         if answer is None:
             return self._below(environ, start_response)
         return self._send(environ, start_response, passage, answer, route=route, started=started)
@@ -92,6 +97,8 @@ class FastLane:
             note_generation(cached.generation, admission.generations[-1])
             try:
                 answer: Response = ask(read_query(cached.arguments, MultiDict(query)))
+            except DomainError:
+                raise
             except Exception:  # noqa: BLE001 - Flask asks again, and tells, logs and counts what went wrong
                 return None
             body = answer.get_data()

@@ -78,7 +78,8 @@ def _admit() -> Response | None:
     finally:
         # Whose refusal it is, is logged as well.
         _enter(passage)
-    g.limit_states = passage.admission.states if passage.admission else ()
+        if passage.admission:
+            g.limit_states = passage.admission.states
     return _from_cache(passage) if passage.cached else None
 
 

@@ -13,7 +13,7 @@ from app.core.cache import Generation, cached, if_match, touch
 from app.core.database import transaction
 from app.core.idempotency import idempotent
 from app.core.limits import Limit, limited
-from app.core.schemas import json_response
+from app.core.schemas import ListArguments, json_response
 from app.core.security import Permission, public, requires
 from app.extensions import db
 from app.tenants import service as tenants
@@ -27,6 +27,7 @@ class Probes:
         """Register them; nothing may have been asked of `app` yet."""
         self.app = app
         self.calls: list[str] = []
+        self.arguments: list[dict[str, Any]] = []
         self.answers: dict[str, Callable[[], Any]] = {}
         blp = Blueprint("probes", __name__, description="For tests.")
         self._reads(blp)
@@ -57,6 +58,15 @@ class Probes:
         @cached(Generation.CATALOGUE)
         def show_cached() -> Response:
             return self._answer("cached")
+
+        @blp.get("/tenants/<slug>/probes/listed")
+        @requires(Permission.BOOKS_READ)
+        @limited(Limit.CATALOGUE_READ)
+        @cached(Generation.CATALOGUE, arguments=ListArguments)
+        @blp.arguments(ListArguments, location="query")
+        def list_things(arguments: dict[str, Any]) -> Response:
+            self.arguments.append(arguments)
+            return self._answer("listed")
 
         @blp.get("/tenants/<slug>/probes/several-limits")
         @requires(Permission.BOOKS_READ)
