@@ -25,8 +25,8 @@ _TERM_LENGTH: Final = 200
 _FOLDED: Final = frozenset({"author", "contributor", "series", "subject", "language"})
 
 
-def _has_term(parameter: str, *kinds: TermKind) -> ColumnElement[bool]:
-    return Book.id.in_(
+def _has_term(book_id: ColumnElement[UUID], parameter: str, *kinds: TermKind) -> ColumnElement[bool]:
+    return book_id.in_(
         select(BookTerm.book_id).where(
             BookTerm.tenant_id == bindparam("tenant_id"),
             BookTerm.kind == func.any(array([kind.value for kind in kinds])),
@@ -35,8 +35,8 @@ def _has_term(parameter: str, *kinds: TermKind) -> ColumnElement[bool]:
     )
 
 
-def _is_by(parameter: str) -> ColumnElement[bool]:
-    return Book.id.in_(
+def _is_by(book_id: ColumnElement[UUID], parameter: str) -> ColumnElement[bool]:
+    return book_id.in_(
         select(BookAuthor.book_id).where(
             BookAuthor.tenant_id == bindparam("tenant_id"),
             BookAuthor.author_id == func.any(cast(bindparam(parameter), ARRAY(Uuid))),
@@ -50,14 +50,20 @@ def _has_label(parameter: str) -> ColumnElement[bool]:
     return and_(Book.labels.is_not(None), or_(*listed))
 
 
-BOOK_FILTERS: Final[Mapping[str, ColumnElement[bool]]] = {
-    "author": _has_term("author", TermKind.AUTHOR, TermKind.AUTHOR_KEY),
-    "author_id": _is_by("author_id"),
-    "contributor": _has_term("contributor", TermKind.CONTRIBUTOR),
-    "series": _has_term("series", TermKind.SERIES),
-    "subject": _has_term("subject", TermKind.SUBJECT),
-    "language": _has_term("language", TermKind.LANGUAGE),
-    "isbn": _has_term("isbn", TermKind.ISBN),
+def term_filters(book_id: ColumnElement[UUID]) -> dict[str, ColumnElement[bool]]:
+    """Conditions on the terms of the book whose id is in a column; they need no row of `books`."""
+    return {
+        "author": _has_term(book_id, "author", TermKind.AUTHOR, TermKind.AUTHOR_KEY),
+        "author_id": _is_by(book_id, "author_id"),
+        "contributor": _has_term(book_id, "contributor", TermKind.CONTRIBUTOR),
+        "series": _has_term(book_id, "series", TermKind.SERIES),
+        "subject": _has_term(book_id, "subject", TermKind.SUBJECT),
+        "language": _has_term(book_id, "language", TermKind.LANGUAGE),
+        "isbn": _has_term(book_id, "isbn", TermKind.ISBN),
+    }
+
+
+COLUMN_FILTERS: Final[Mapping[str, ColumnElement[bool]]] = {
     "year_from": Book.sort_year >= bindparam("year_from"),
     "year_to": and_(Book.sort_year <= bindparam("year_to"), Book.sort_year > UNKNOWN_YEAR),
     "available": Book.copies_available > 0,
@@ -65,6 +71,7 @@ BOOK_FILTERS: Final[Mapping[str, ColumnElement[bool]]] = {
     "source": Book.source == func.any(bindparam("source")),
     "label": _has_label("label"),
 }
+BOOK_FILTERS: Final[Mapping[str, ColumnElement[bool]]] = {**term_filters(Book.id.expression), **COLUMN_FILTERS}
 
 
 def narrowed_by(arguments: Mapping[str, Any]) -> dict[str, Any]:

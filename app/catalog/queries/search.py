@@ -21,24 +21,22 @@ from sqlalchemy import (
     Integer,
     ScalarSelect,
     Select,
-    String,
     Text,
     Uuid,
     bindparam,
     cast,
     column,
     func,
-    literal,
     null,
     select,
     true,
     tuple_,
 )
-from sqlalchemy.dialects.postgresql import JSONB, REAL, aggregate_order_by
+from sqlalchemy.dialects.postgresql import JSONB, REAL, aggregate_order_by, array
 
-from app.catalog.models import Book, BookTerm, TermKind
+from app.catalog.models import Book, BookTerm
 from app.catalog.queries.books import BOOK_COLUMNS, render_book
-from app.catalog.queries.filters import BOOK_FILTERS
+from app.catalog.queries.filters import COLUMN_FILTERS, term_filters
 from app.catalog.queries.words import Marker, words_of
 from app.core.database import Question, Row, compiled, rows
 from app.core.pagination import EXACT_TOTAL, bounded_total, fingerprint, read_cursor, write_cursor
@@ -143,10 +141,12 @@ def _hits(filters: frozenset[str]) -> CTE:
         cast(bindparam("last_is_prefix"), Boolean),
         cast(bindparam("at_most"), Integer),
     ).table_valued(column("book_id", Uuid), column("score", REAL), column("matched", ARRAY(Text)), name="found")
+    by_terms = term_filters(found.c.book_id)
     chosen = select(found.c.book_id, found.c.score, found.c.matched)
-    if filters:
+    chosen = chosen.where(*(by_terms[name] for name in sorted(filters & by_terms.keys())))
+    if filters & COLUMN_FILTERS.keys():
         is_own = Book.tenant_id == bindparam("tenant_id")
-        conditions = (BOOK_FILTERS[name] for name in sorted(filters))
+        conditions = (COLUMN_FILTERS[name] for name in sorted(filters & COLUMN_FILTERS.keys()))
         chosen = chosen.join(Book, is_own & (Book.id == found.c.book_id)).where(*conditions)
     return chosen.cte("hits").prefix_with("MATERIALIZED")
 
@@ -180,39 +180,57 @@ def _with_books(totals: FromClause, page: FromClause) -> Select[Any]:
 
 
 def _counts(hits: CTE, facets: tuple[Facet, ...]) -> ColumnElement[Any]:
+    """The commonest values of each facet among the hits, as lists of `value` and `count`; NULL for no facets."""
     if not facets:
         return cast(null(), JSONB).label("counts")
-    pairs = (part for facet in facets for part in (literal(facet.value, String), _counted(hits, facet)))
-    return func.jsonb_build_object(*pairs, type_=JSONB).label("counts")
+    parts: list[Any] = [func.jsonb_build_object(*(part for facet in facets for part in (facet.value, _NOTHING)))]
+    kinds = [facet.value for facet in facets if facet is not Facet.YEAR]
+    if kinds:
+        parts.append(_term_counts(hits, kinds))
+    if Facet.YEAR in facets:
+        parts.append(func.jsonb_build_object(Facet.YEAR.value, _year_counts(hits)))
+    counts = parts[0]
+    for part in parts[1:]:
+        counts = counts.op("||")(part)
+    return cast(counts, JSONB).label("counts")
 
 
-def _counted(hits: CTE, facet: Facet) -> ScalarSelect[Any]:
-    """The commonest values of a facet among the hits, as a list of `value` and `count`."""
-    commonest = (_years(hits) if facet is Facet.YEAR else _terms(hits, TermKind(facet.value))).subquery()
-    entry = func.jsonb_build_object("value", commonest.c.value, "count", commonest.c.count)
-    ordered = func.jsonb_agg(aggregate_order_by(entry, commonest.c.count.desc(), commonest.c.key))
-    return select(func.coalesce(ordered, func.jsonb_build_array())).scalar_subquery()
+_NOTHING: Final = func.jsonb_build_array()
 
 
-def _terms(hits: CTE, kind: TermKind) -> Select[*tuple[Any, ...]]:
-    number = func.count().label("count")
-    return (
-        select(BookTerm.term.label("key"), func.min(BookTerm.display).label("value"), number)
+def _term_counts(hits: CTE, kinds: list[str]) -> ScalarSelect[Any]:
+    """An object of lists by kind; all kinds are counted in one reading of the hits' terms."""
+    number, kind, term = func.count(), BookTerm.kind, BookTerm.term
+    place = func.row_number().over(partition_by=kind, order_by=(number.desc(), term))
+    counted = (
+        select(kind, func.min(BookTerm.display).label("value"), number.label("count"), place.label("place"))
         .join(hits, hits.c.book_id == BookTerm.book_id)
-        .where(BookTerm.tenant_id == bindparam("tenant_id"), BookTerm.kind == kind.value)
-        .group_by(BookTerm.term)
-        .order_by(number.desc(), BookTerm.term)
-        .limit(_MOST_COUNTS)
+        .where(BookTerm.tenant_id == bindparam("tenant_id"), kind == func.any(array(kinds)))
+        .group_by(kind, term)
+        .subquery()
     )
+    entry = func.jsonb_build_object("value", counted.c.value, "count", counted.c.count)
+    lists = (
+        select(counted.c.kind, func.jsonb_agg(aggregate_order_by(entry, counted.c.place)).label("entries"))
+        .where(counted.c.place <= _MOST_COUNTS)
+        .group_by(counted.c.kind)
+        .subquery()
+    )
+    found = func.jsonb_object_agg(lists.c.kind, lists.c.entries)
+    return select(func.coalesce(found, func.jsonb_build_object())).scalar_subquery()
 
 
-def _years(hits: CTE) -> Select[*tuple[Any, ...]]:
+def _year_counts(hits: CTE) -> ScalarSelect[Any]:
     year, number = Book.first_publish_year, func.count().label("count")
-    return (
-        select(year.label("key"), year.label("value"), number)
+    commonest = (
+        select(year.label("value"), number)
         .join(hits, hits.c.book_id == Book.id)
         .where(Book.tenant_id == bindparam("tenant_id"), year.is_not(None))
         .group_by(year)
         .order_by(number.desc(), year)
         .limit(_MOST_COUNTS)
+        .subquery()
     )
+    entry = func.jsonb_build_object("value", commonest.c.value, "count", commonest.c.count)
+    ordered = func.jsonb_agg(aggregate_order_by(entry, commonest.c.count.desc(), commonest.c.value))
+    return select(func.coalesce(ordered, _NOTHING)).scalar_subquery()
