@@ -6,18 +6,22 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 import pytest
 from flask import Flask
-from marshmallow import Schema, fields
+from marshmallow import Schema, ValidationError, fields
+from webargs.multidictproxy import MultiDictProxy
+from werkzeug.datastructures import MultiDict
 from werkzeug.routing import Rule
 
 from app import DOMAINS
 from app.core import errors, openapi, postman
 from app.core.errors import DomainError
-from app.core.schemas import Flag, Moment, StrictSchema, Text, WholeNumber
+from app.core.schemas import Flag, Moment, StrictSchema, Text, WholeNumber, read_query
 from tests.house.contract import example_of
+from tests.house.test_nonsense import QUERY_VALUES
 
 ROOT = Path(__file__).parents[2]
 VERBS = ("list", "show", "create", "update", "delete")
@@ -144,6 +148,41 @@ def test_every_input_schema_refuses_what_it_does_not_know(app: Flask) -> None:
         if not isinstance(part, StrictSchema)
     }
     assert not lax, f"Make these StrictSchemas: {sorted(lax)}"
+
+
+def query_schemas(app: Flask) -> Iterator[tuple[str, Callable[..., Any], type[Schema]]]:
+    for rule, view in endpoints(app):
+        for parameter in getattr(view, "_apidoc", {}).get("arguments", {}).get("parameters", []):
+            if parameter["in"] == "query":
+                schema = parameter["schema"]
+                yield rule.endpoint, view, schema if isinstance(schema, type) else type(schema)
+
+
+def test_a_list_that_is_asked_before_flask_reads_what_it_documents(app: Flask) -> None:
+    wrong = [
+        name
+        for name, view, schema in query_schemas(app)
+        if hasattr(view, "cached") and view.cached.arguments is not None and type(view.cached.arguments) is not schema
+    ]
+
+    assert not wrong, f"Give @cached and @blp.arguments of these the same schema: {wrong}"
+
+
+def test_a_query_is_read_as_its_schema_would_read_it(app: Flask) -> None:
+    def outcome(read: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return read(*arguments)
+        except ValidationError as refusal:
+            return refusal.messages_dict
+
+    for name, _, kind in query_schemas(app):
+        schema = kind()
+        for field in [*schema.fields, "unknown"]:
+            for value in [unquote(each, errors="replace") for each in QUERY_VALUES] + ["1", "true", "author", "title"]:
+                given = MultiDict({field: value})
+                short = outcome(read_query, schema, given)
+                whole = outcome(schema.load, MultiDictProxy(given, schema))
+                assert short == whole, f"{name}?{field}={value}"
 
 
 # — documents ——————————————————————————————————————————————————————————————————————————————————————
