@@ -110,7 +110,7 @@ def test_an_account_is_changed(library: Library) -> None:
 
 
 def test_a_scope_that_is_named_twice_is_kept_once(library: Library) -> None:
-    twice = {"scopes": ["tenant:read", "books:read", "books:read"]}
+    twice: dict[str, Any] = {"scopes": ["tenant:read", "books:read", "books:read"]}
 
     account = create(library, **twice).get_json()
     changed = library.patch(f"/service-accounts/{account['id']}", twice, role="admin").get_json()
