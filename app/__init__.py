@@ -39,6 +39,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         PROPAGATE_EXCEPTIONS=False,
     )
     app.url_map.strict_slashes = True
+    # An address with a slash too many is not there; the redirect would be HTML, to an address made of the Host header.
+    app.url_map.merge_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     configure_logging(settings)
     database.init_app(app, settings)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 from celery import Celery, Task
 from flask import Flask, current_app
@@ -13,6 +17,8 @@ from flask_smorest import Api
 from flask_sqlalchemy import SQLAlchemy
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 from sqlalchemy import DateTime, MetaData, Text
 from sqlalchemy.orm import DeclarativeBase, registry
@@ -38,6 +44,40 @@ class Model(DeclarativeBase):
     )
 
 
+class PatientRedis(Redis):
+    """A client that remembers for a moment that Redis is away, so that requests do not queue up behind it.
+
+    After the pause one caller tries; the others go on without Redis until that one has had an answer.
+    """
+
+    PAUSE_SECONDS = 1.0
+    away_until = 0.0
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """The answer to a command.
+
+        Raises:
+            ConnectionError: Redis is away, or was a moment ago.
+            TimeoutError: it does not answer in time.
+        """
+        with self.asking():
+            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]  # redis-py has no types here
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Ask within the block, unless Redis was away a moment ago; note whether it answers."""
+        if self.away_until:
+            if time.monotonic() < self.away_until:
+                raise RedisConnectionError("Redis was away a moment ago.")
+            self.away_until = time.monotonic() + self.PAUSE_SECONDS
+        try:
+            yield
+        except (RedisConnectionError, RedisTimeoutError, OSError):
+            self.away_until = time.monotonic() + self.PAUSE_SECONDS
+            raise
+        self.away_until = 0.0
+
+
 class RedisExtension:
     """One pooled Redis client an app.
 
@@ -49,18 +89,19 @@ class RedisExtension:
 
     def init_app(self, app: Flask, url: str) -> None:
         """Open the pool for `app`; nothing is sent before the first command."""
-        app.extensions["redis"] = Redis.from_url(
+        app.extensions["redis"] = PatientRedis.from_url(
             url,
             socket_timeout=self.TIMEOUT_SECONDS,
             socket_connect_timeout=self.TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 1),
+            # A connection that broke is opened anew once; who did not answer in time is not asked again.
+            retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
             health_check_interval=0,
         )
 
     @property
-    def client(self) -> Redis:
+    def client(self) -> PatientRedis:
         """The client of the current app; answers are bytes."""
-        client: Redis = current_app.extensions["redis"]
+        client: PatientRedis = current_app.extensions["redis"]
         return client
 
 

@@ -115,7 +115,7 @@ def create_key(body: dict[str, Any], account_id: str) -> Response:
     key, row = service.create_key(account.id, **body)
     location = url_for("auth.show_service_account", slug=g.tenant.slug, account_id=account.id)
     shown = {"id": row.id, "key": key, "prefix": row.prefix, "expires_at": row.expires_at}
-    return json_response(shown, 201, {"Location": location})
+    return json_response(shown, 201, {"Location": location, "Cache-Control": "no-store"})
 
 
 @blp.delete("/tenants/<slug>/service-accounts/<account_id>/keys/<key_id>")

@@ -20,9 +20,10 @@ from typing import Any, NamedTuple
 from limits import RateLimitItemPerSecond
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
-from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from app.extensions import PatientRedis
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ for i = 1, generations do
   last = numbers[i]
   if not last then
     last = stamp
-    redis.call('SET', KEYS[limits + i], last)
+    redis.call('SET', KEYS[limits + i], last, 'EX', 3600)
   end
   answer[#answer + 1] = last
 end
@@ -95,6 +96,9 @@ return answer
 """
 
 RETRY_SECONDS = 1.0
+# However a process may die between its commit and the new number: nothing is taken for current longer than this. The
+# script has the number once more.
+GENERATION_SECONDS = 3600
 
 
 class Window(NamedTuple):
@@ -136,7 +140,7 @@ class _Line:
     redis-py's, with its time-outs, and opens a new one when that breaks.
     """
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: PatientRedis) -> None:
         self._pool = client.connection_pool
         self._thread = threading.local()
 
@@ -163,13 +167,13 @@ class _Line:
 
 
 class Gate:
-    """Asks the script; remembers for a moment that Redis is away, so that requests do not queue up behind it."""
+    """Asks the script, and counts alone while Redis is away."""
 
-    def __init__(self, client: Redis, *, processes: int) -> None:
+    def __init__(self, client: PatientRedis, *, processes: int) -> None:
         """`processes` share each limit when every one of them has to count alone."""
+        self._client = client
         self._line = _Line(client)
         self._sha = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
-        self._away_until = 0.0
         self._owed: set[str] = set()
         self._later: threading.Timer | None = None
         self._processes = processes
@@ -188,8 +192,6 @@ class Gate:
         Raises:
             RedisAway: Redis does not answer within its time-out, or did not a moment ago.
         """
-        if time.monotonic() < self._away_until:
-            raise RedisAway
         if self._owed:
             self._settle()
         keys = [window.key for window in windows] + list(generation_keys) + ([cache_key] if cache_key else [])
@@ -197,9 +199,9 @@ class Gate:
         for window in windows:
             arguments += (window.limit, window.window_seconds * 1_000_000, window.cost)
         try:
-            answer = self._run(len(keys), *keys, *arguments)
+            with self._client.asking():
+                answer = self._run(len(keys), *keys, *arguments)
         except (RedisError, OSError) as error:
-            self._away_until = time.monotonic() + RETRY_SECONDS
             log.warning("redis.away", extra={"error": type(error).__name__})
             raise RedisAway from error
         return _read(answer, windows, len(generation_keys))
@@ -214,19 +216,16 @@ class Gate:
     def move(self, generation_key: str) -> None:
         """Replace a generation; where Redis is away, before the next request of this process is let in."""
         self._owed.add(generation_key)
-        if time.monotonic() >= self._away_until:
-            self._settle()
-        else:
-            self._settle_later()
+        self._settle()
 
     def _settle(self) -> None:
         try:
             for key in list(self._owed):
-                # Nanoseconds: never a number that stood there before, whatever clock wrote it.
-                self._line.send("SET", key, time.time_ns())
+                with self._client.asking():
+                    # Nanoseconds: never a number that stood there before, whatever clock wrote it.
+                    self._line.send("SET", key, time.time_ns(), "EX", GENERATION_SECONDS)
                 self._owed.discard(key)
         except (RedisError, OSError) as error:
-            self._away_until = time.monotonic() + RETRY_SECONDS
             log.warning("cache.touch_delayed", extra={"error": type(error).__name__})
             self._settle_later()
 
@@ -240,10 +239,9 @@ class Gate:
 
     def keep(self, key: str, *, generation: str, body: bytes, seconds: int) -> None:
         """Keep a finished answer under its generation; a Redis that is away costs only the saving."""
-        if time.monotonic() < self._away_until:
-            return
         try:
-            self._line.send("SET", key, generation.encode() + b":" + body, "EX", seconds)
+            with self._client.asking():
+                self._line.send("SET", key, generation.encode() + b":" + body, "EX", seconds)
         except (RedisError, OSError) as error:
             log.warning("cache.keep_failed", extra={"error": type(error).__name__})
 

@@ -45,7 +45,15 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]  # flask-smorest carrie
     def arguments(self, schema: type[Schema], **options: Any) -> Callable[[_View], _View]:
         """Read the body, or the query, by `schema` and hand it to the view."""
         # One instance for all requests: to make one costs more than to read a query by it.
-        return super().arguments(schema(), **options)  # type: ignore[no-any-return]  # see the class
+        documented = super().arguments(schema(), **options)
+
+        def wrap(view: _View) -> _View:
+            wrapped: _View = documented(view)
+            # The pipeline refuses queries and bodies that nobody would read.
+            wrapped.reads = {*getattr(view, "reads", ()), options.get("location", "json")}  # type: ignore[attr-defined]
+            return wrapped
+
+        return wrap
 
     def response(
         self, status: int, schema: type[Schema] | dict[str, Any] | None = None, **options: Any

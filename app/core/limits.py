@@ -61,6 +61,7 @@ class RateLimited(DomainError):
         """Name the policy that refuses and the pause it asks for."""
         state = admission.refused or admission.states[0]
         self.states = admission.states
+        self.generations = admission.generations
         window, wait = state.window, seconds(state.wait_us)
         super().__init__(
             f"The limit '{window.policy}' of {window.limit} in {window.window_seconds} s is used up; "
@@ -83,8 +84,8 @@ class SlidingWindow(RateLimiter):
         super().__init__(storage)
         if not isinstance(storage, RedisStorage):
             raise TypeError("This strategy counts in Redis; set REDIS_URL.")
-        # The storage's client carries the time-outs given in RATELIMIT_STORAGE_OPTIONS.
-        self.gate = Gate(storage.storage, processes=1)
+        # Set with the app's settings, over the app's own client.
+        self.gate: Gate
 
     def hit(self, item: RateLimitItem, *identifiers: str, cost: int = 1) -> bool:
         """Count a hit; False when it is refused."""

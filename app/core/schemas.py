@@ -19,6 +19,8 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, Unprocessable
 
 # PostgreSQL has no NUL in text, and the other C0 and C1 controls are never part of a name or a note.
 _CONTROL_CHARACTERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+# ISO 8601 knows more spellings than RFC 3339 allows: weeks, days of the year, no separators.
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)?")
 _EARLIEST_YEAR = 1000
 _JSON = frozenset({"application/json"})
 # RFC 7396 gives the merge patch a type of its own.
@@ -102,6 +104,8 @@ class Moment(fields.AwareDateTime):
         return None if value is None else rfc3339(value)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
+        if isinstance(value, str) and not _RFC_3339.fullmatch(value):
+            raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE)
         moment: datetime = super()._deserialize(value, attr, data, **kwargs)
         if moment.year < _EARLIEST_YEAR:
             raise ValidationError(f"Must be a time after the year {_EARLIEST_YEAR}.")

@@ -9,8 +9,9 @@ import orjson
 from flask import Response, g, request, url_for
 
 from app.core.blueprint import Blueprint
+from app.core.errors import Invalid
 from app.core.idempotency import idempotent
-from app.core.limits import Limit, charge, limited
+from app.core.limits import Limit, charge, limited, limits
 from app.core.schemas import json_response, parse_id
 from app.core.security import Permission, requires
 from app.ingestion import queries, service
@@ -167,6 +168,10 @@ def create_resync() -> Response:
 
 
 def _charge(*, jobs: int) -> None:
+    most = g.tenant.ingestion_jobs_per_hour or limits().rates[Limit.INGESTION].limit
+    if jobs > most:
+        # No waiting would ever let it through.
+        raise Invalid.field("jobs", f"At most {most} jobs are accepted in an hour; send fewer at once.")
     charge(Limit.INGESTION, str(g.tenant.id), size=g.tenant.ingestion_jobs_per_hour, cost=jobs)
 
 

@@ -54,8 +54,9 @@ class FastLane:
         try:
             settled = passage.admit_kept()
         except RateLimited as refusal:
-            environ[REFUSAL] = refusal
-            environ[PASSAGE] = passage
+            if passage.is_current(refusal.generations):
+                environ[REFUSAL] = refusal
+                environ[PASSAGE] = passage
             return self._below(environ, start_response)
         except DomainError:
             # What is kept may be outdated; Flask's side looks before it refuses.

@@ -12,7 +12,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.utils import redirect
 
 from app.core.cache import generation_etag, make_conditional, not_modified, note_generation
-from app.core.errors import DomainError, NotFound
+from app.core.errors import DomainError, FieldError, Invalid, NotFound
 from app.core.limits import RateLimited
 from app.core.logging import fresh_log_context, log_context, set_log_context
 from app.core.tenancy import tenant
@@ -80,7 +80,22 @@ def _admit() -> Response | None:
         _enter(passage)
         if passage.admission:
             g.limit_states = passage.admission.states
+    _refuse_what_nobody_reads(getattr(view, "reads", set()))
     return _from_cache(passage) if passage.cached else None
+
+
+def _refuse_what_nobody_reads(reads: set[str]) -> None:
+    """Refuse parameters and bodies of an operation that takes none; an empty object is no body.
+
+    Raises:
+        Invalid: there is one.
+    """
+    if "query" not in reads and request.args:
+        faults: list[FieldError] = [{"field": name, "message": "Unknown field."} for name in request.args]
+        raise Invalid("Some values are not acceptable; see `errors`.", errors=faults)
+    has_body = request.content_length or "Transfer-Encoding" in request.headers
+    if "json" not in reads and request.method != "GET" and has_body and request.get_data().strip() not in {b"", b"{}"}:
+        raise Invalid.field("body", "This operation takes no body.")
 
 
 def _enter(passage: Passage) -> None:
@@ -112,7 +127,8 @@ def _finish(response: Response) -> Response:
     response = _keep(response, g.keep) if "keep" in g else make_conditional(response)
     headers = response.headers
     actor = g.get("actor")
-    headers.extend(_guard().headers(g.request_id, g.get("limit_states", ()), is_private=actor is not None))
+    is_private = actor is not None and "Cache-Control" not in headers
+    headers.extend(_guard().headers(g.request_id, g.get("limit_states", ()), is_private=is_private))
     if actor is None and response.status_code >= 400:  # noqa: PLR2004
         headers["Cache-Control"] = "no-store"
     _allow_origin(response)

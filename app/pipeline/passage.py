@@ -24,7 +24,7 @@ from app.auth import service as auth
 from app.core.admission import Admission, Window, WindowState
 from app.core.cache import Cached, Generation, address_digest, answer_key, generation_etag, generation_key
 from app.core.errors import DomainError, Forbidden, NotFound, Unauthenticated
-from app.core.limits import TENANT_LIMITS, Limit, Limits, describe
+from app.core.limits import TENANT_LIMITS, Limit, Limits, RateLimited, describe
 from app.core.metrics import count_request
 from app.core.security import Access, Actor, Permission
 from app.tenants.queries import TenantSummary, tenant_summary
@@ -179,8 +179,8 @@ class Passage:
         if self.admission is None:
             self._identify()
             self._authorise_by_newest()
-            self._count()
-        if not self._is_current(self._counted().generations):
+            self._count_by_newest()
+        if not self.is_current(self._counted().generations):
             self._identify()
             self._authorise()
         self.is_settled = True
@@ -194,11 +194,13 @@ class Passage:
             return False
         self._authorise()
         self._count()
-        self.is_settled = self._is_current(self._counted().generations)
+        self.is_settled = self.is_current(self._counted().generations)
         return self.is_settled
 
     def client_has(self, generation: str) -> bool:
-        """True when the client's `If-None-Match` names this address in this generation."""
+        """True when the client's `If-None-Match` names this address in this generation, or any."""
+        if self._environ.get("HTTP_IF_NONE_MATCH", "").strip() == "*":
+            return True
         return bool(self._known_generation) and self._known_generation == generation
 
     def keep(self, body: bytes) -> str:
@@ -261,7 +263,7 @@ class Passage:
         try:
             self._authorise()
         except DomainError:
-            if self._is_current(self._guard.current_generations(self._access_tenants())):
+            if self.is_current(self._guard.current_generations(self._access_tenants())):
                 raise
             self._identify()
             self._authorise()
@@ -288,13 +290,27 @@ class Passage:
             known_generation=self._known_generation,
         )
 
+    def _count_by_newest(self) -> None:
+        """Count; where a limit refuses, make sure that it is still the tenant's."""
+        try:
+            self._count()
+        except RateLimited as full:
+            if self.is_current(full.generations):
+                raise
+            self._identify()
+            self._authorise()
+            self._count()
+
     def _windows(self) -> list[Window]:
         if getattr(self._view, "uncounted", False):
             return []
         actor, tenant_id, limits = self.actor, self.tenant_id, self._guard.limits
         windows = []
+        size = self._tenant.value.api_requests_per_minute if self._tenant else None
+        if actor and actor.tenant_id != tenant_id:
+            # Those who run the service are counted at home: a tenant at its limit can't keep them out.
+            tenant_id, size = actor.tenant_id, None
         if tenant_id is not None:
-            size = self._tenant.value.api_requests_per_minute if self._tenant else None
             windows.append(limits.window(Limit.API, str(tenant_id), size=size))
         counted_by = actor.principal if actor else f"address:{self._environ.get('REMOTE_ADDR', '')}"
         own = [limit for limit in getattr(self._view, "limits", ()) if limit not in TENANT_LIMITS]
@@ -321,7 +337,7 @@ class Passage:
         assert self.admission is not None  # noqa: S101 - for the type checker: counted just before
         return self.admission
 
-    def _is_current(self, generations: Sequence[str]) -> bool:
+    def is_current(self, generations: Sequence[str]) -> bool:
         """Forget what is no longer the newest state; False when there was any."""
         # What follows the access generations, if anything, is the cached answer's.
         newest = dict(zip(self._access_tenants(), generations, strict=False))

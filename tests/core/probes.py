@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Response
-from marshmallow import Schema
+from marshmallow import Schema, fields
 
 from app.core.blueprint import Blueprint
 from app.core.cache import Generation, cached, if_match, touch
@@ -56,7 +56,8 @@ class Probes:
         @requires(Permission.BOOKS_READ)
         @limited(Limit.CATALOGUE_READ)
         @cached(Generation.CATALOGUE)
-        def show_cached() -> Response:
+        @blp.arguments(Schema.from_dict({"page": fields.String()}), location="query")
+        def show_cached(_: dict[str, Any]) -> Response:
             return self._answer("cached")
 
         @blp.get("/tenants/<slug>/probes/listed")

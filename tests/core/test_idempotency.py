@@ -57,13 +57,11 @@ def test_without_a_key_or_with_another_one_it_is_done_again(library: Library, ow
     assert named_koha(owner) == 3
 
 
-@pytest.mark.parametrize("change", ["body", "query", "path"])
+@pytest.mark.parametrize("change", ["body", "path"])
 def test_a_key_used_for_another_request_is_refused(library: Library, change: str) -> None:
     account = create(library, "k-1").get_json()["id"]
 
-    path = {"query": "/service-accounts?x=1", "path": f"/service-accounts/{account}/keys"}.get(
-        change, "/service-accounts"
-    )
+    path = f"/service-accounts/{account}/keys" if change == "path" else "/service-accounts"
     body = {**ACCOUNT, "name": "Other"} if change == "body" else ACCOUNT
     reused = library.post(path, body, role="admin", headers={"Idempotency-Key": "k-1"})
 

@@ -1,0 +1,79 @@
+"""What nobody would read is refused, and small print of the contract."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import Library
+
+
+def test_parameters_of_an_operation_that_takes_none_are_refused(library: Library) -> None:
+    answer = library.get("?nonsense=1")
+
+    assert answer.status_code == 422
+    assert answer.json["errors"] == [{"field": "nonsense", "message": "Unknown field."}]
+
+
+def test_a_body_of_an_operation_that_takes_none_is_refused_but_an_empty_object_is_none(library: Library) -> None:
+    assert library.post("/ingestion/resync", {"x": 1}).status_code == 422
+    assert library.post("/ingestion/resync", data="xx", content_type="text/plain").status_code == 422
+    assert library.post("/ingestion/resync", {}).status_code == 202
+    assert library.post("/ingestion/resync").status_code == 202
+
+
+@pytest.mark.parametrize("moment", ["20300101T000000Z", "2030-W01-1T00:00:00Z", "2030-01-01", "2030-01-01T00:00:00"])
+def test_a_time_that_is_not_of_rfc_3339_is_refused(library: Library, platform: Library, moment: str) -> None:
+    headers = {"Authorization": f"Bearer {platform.key('platform_admin')}"}
+
+    answer = library.post("/service-accounts", {"name": "x", "role": "lms", "expires_at": moment}, headers=headers)
+
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json["errors"]] == ["expires_at"]
+
+
+def test_a_country_that_does_not_exist_is_refused(platform: Library) -> None:
+    client, headers = platform.app.test_client(), {"Authorization": f"Bearer {platform.key('platform_admin')}"}
+    body = {"name": "Nowhere", "slug": "nowhere"}
+
+    assert client.post("/api/v1/tenants", json={**body, "country_code": "ZZ"}, headers=headers).status_code == 422
+    assert client.post("/api/v1/tenants", json={**body, "country_code": "NL"}, headers=headers).status_code == 201
+
+
+def test_a_batch_beyond_the_hourly_limit_is_refused_for_good(library: Library, platform: Library) -> None:
+    headers = {"Authorization": f"Bearer {platform.key('platform_admin')}"}
+    library.patch("", {"limits": {"ingestion_jobs_per_hour": 2}}, headers=headers)
+
+    answer = library.post("/ingestion/batches", {"jobs": [{"query": "dune"}] * 3})
+
+    assert answer.status_code == 422
+    assert answer.json["errors"][0]["field"] == "jobs"
+
+
+def test_a_tenant_at_its_limit_does_not_keep_the_platform_out(library: Library, platform: Library) -> None:
+    headers = {"Authorization": f"Bearer {platform.key('platform_admin')}"}
+    library.patch("", {"limits": {"api_requests_per_minute": 1}}, headers=headers)
+
+    assert [library.get("/books").status_code for _ in range(2)] == [200, 429]
+    assert library.patch("", {"limits": {"api_requests_per_minute": None}}, headers=headers).status_code == 200
+    assert library.get("/books").status_code == 200
+
+
+def test_any_etag_matches_a_star(library: Library) -> None:
+    assert library.get("/books", headers={"If-None-Match": "*"}).status_code == 304
+
+
+def test_a_slash_too_many_is_no_address(library: Library) -> None:
+    answer = library.app.test_client().get("/api/v1//tenants")
+
+    assert answer.status_code == 404
+    assert answer.content_type == "application/problem+json"
+
+
+def test_an_answer_with_a_secret_is_not_to_be_stored(library: Library, platform: Library) -> None:
+    headers = {"Authorization": f"Bearer {platform.key('platform_admin')}"}
+    account = library.post("/service-accounts", {"name": "x", "role": "lms"}, headers=headers).json["id"]
+
+    answer = library.post(f"/service-accounts/{account}/keys", {}, headers=headers)
+
+    assert answer.status_code == 201
+    assert answer.headers.getlist("Cache-Control") == ["no-store"]
