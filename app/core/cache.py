@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -35,8 +36,9 @@ _View = TypeVar("_View", bound=Callable[..., Any])
 
 # How long an answer may be stale if the process died between its commit and the new generation.
 SECONDS_KEPT = 60
-# Values that this process has met, each with the generation it belongs to.
-_at_hand: dict[str, tuple[str, Any]] = {}
+# Values that this process has met: the generation each belongs to, the value, and when it is forgotten.
+_at_hand: dict[str, tuple[str, Any, float]] = {}
+_NOTHING_AT_HAND = ("", None, 0.0)
 _MOST_AT_HAND = 10_000
 
 
@@ -94,14 +96,14 @@ def remembered(name: str, generation: Generation, compute: Callable[[], Any], *,
     """A plain value (anything JSON holds) that is computed once for each generation of the tenant."""
     tenant_id = current_tenant_id()
     key = f"value:{{{tenant_id}}}:{_digest(name.encode())}"
-    at_hand = _at_hand.get(key)
-    if at_hand and at_hand[0] == _generation_of_request(generation):
-        return at_hand[1]
+    stamp, value, forgotten_at = _at_hand.get(key, _NOTHING_AT_HAND)
+    if stamp == _generation_of_request(generation) and time.monotonic() < forgotten_at:
+        return value
     stamp, value = _remembered_by_all(key, generation, compute, seconds=seconds)
     if stamp:
         if len(_at_hand) >= _MOST_AT_HAND:
             _at_hand.clear()
-        _at_hand[key] = (stamp, value)
+        _at_hand[key] = (stamp, value, time.monotonic() + seconds)
     return value
 
 

@@ -454,6 +454,24 @@ def test_a_new_word_is_known_at_once(shelves: Library) -> None:
     assert found(shelves, "quiditch wisp") == ["Quidditch through the ages"]
 
 
+def test_a_book_of_more_words_than_any_index_takes_is_kept_and_found(library: Library) -> None:
+    subjects = tuple(f"Subject{number}{'x' * 40} and{number}{'ü' * 40} more{number}" for number in range(2_000))
+
+    shelve(library, a_book(1, "Everything", subjects=subjects))
+
+    assert found(library, "everything and0" + "u" * 40) == ["Everything"]
+
+
+def test_a_restored_book_is_found_by_what_it_says_again(shelves: Library) -> None:
+    [book] = read(shelves, "/books/search", q="hobbit")["items"]
+    shelves.patch(f"/books/{book['id']}", {"title": "There and back again"})
+
+    assert shelves.post(f"/books/{book['id']}/versions/1/restore").status_code == 200
+
+    assert found(shelves, "hobbit") == ["The Hobbit"]
+    assert found(shelves, "back again") == []
+
+
 def test_libraries_that_meet_the_same_words_at_once_do_not_wait_for_each_other(
     library: Library, other_library: Library, owner: Engine
 ) -> None:

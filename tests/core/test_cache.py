@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from flask import Flask
 from sqlalchemy import Engine, text
 from werkzeug.test import TestResponse
 
-from app.core.cache import Generation, generation_key, remembered, touch
+from app.core.cache import Generation, generation_key, note_generation, remembered, touch
 from app.core.database import transaction
 from app.core.tenancy import tenant
 from app.extensions import db, redis
@@ -208,6 +209,28 @@ def test_a_value_is_remembered_until_its_generation_moves(library: Library) -> N
     assert without_generation == [1, 2]
     assert with_generation == [3, 3]
     assert moved == [4, 4]
+
+
+def test_a_request_that_knows_the_generation_asks_redis_for_no_value_it_has_met(library: Library) -> None:
+    made = itertools.count(1)
+
+    def ask() -> int:
+        return int(remembered("met", Generation.CATALOGUE, lambda: next(made)))
+
+    with library.app.test_request_context(), tenant(library.id):
+        touch(Generation.CATALOGUE)
+        number = redis.client.get(generation_key(library.id, Generation.CATALOGUE))
+        assert isinstance(number, bytes)
+        first = ask()
+        note_generation(Generation.CATALOGUE, number.decode())
+        redis.client.flushdb()
+        met = ask()
+        note_generation(Generation.ACCESS, number.decode())
+        of_another_kind = ask()
+        note_generation(Generation.CATALOGUE, "another")
+        of_another_number = ask()
+
+    assert (first, met, of_another_kind, of_another_number) == (1, 1, 2, 3)
 
 
 # — ETags ——————————————————————————————————————————————————————————————————————————————————————————
