@@ -51,6 +51,8 @@ class TermKind(StrEnum):
 
     AUTHOR = "author"
     AUTHOR_KEY = "author_key"
+    # A single word of a name, for who is asked for by surname.
+    AUTHOR_WORD = "author_word"
     CONTRIBUTOR = "contributor"
     SERIES = "series"
     SUBJECT = "subject"

@@ -136,7 +136,7 @@ class BookFilters(StrictSchema):
 
     author = _some(
         Text(max_length=300),
-        description="Names, Open Library keys or ids; of names, case and accents don't count.",
+        description="Whole names, single words of names, Open Library keys or ids; case and accents don't count.",
         example=["Frank Herbert"],
     )
     contributor = _some(Text(max_length=300), description="Names of illustrators, translators and others.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from datetime import UTC, datetime
 from uuid import UUID
@@ -14,9 +15,17 @@ def utc_now() -> datetime:
 
 
 def new_id() -> UUID:
-    """A UUID version 7 (RFC 9562): 48 bits of milliseconds, then randomness, so that ids sort by their making."""
+    """A UUID version 7 (RFC 9562): milliseconds, then randomness; ids of one process sort by their making."""
     milliseconds = time.time_ns() // 1_000_000
     value = (milliseconds << 80) | secrets.randbits(80)
     value = value & ~(0xF << 76) | (0x7 << 76)
-    value = value & ~(0x3 << 62) | (0x2 << 62)
+    # The variant, and a zero before the rest, so that counting on from here never runs over.
+    value = value & ~(0x7 << 61) | (0x4 << 61)
+    with _making:
+        # Within a millisecond, or when the clock was set back, counting on keeps the order (RFC 9562, 6.2, method 2).
+        _newest[0] = value = max(value, _newest[0] + 1)
     return UUID(int=value)
+
+
+_making = threading.Lock()
+_newest = [0]

@@ -134,7 +134,7 @@ def upgrade() -> None:
     sa.Column('term', sa.Text(collation='C'), nullable=False),
     sa.Column('book_id', sa.Uuid(), nullable=False),
     sa.Column('display', sa.Text(), nullable=False),
-    sa.CheckConstraint("kind IN ('author', 'author_key', 'contributor', 'series', 'subject', 'language', 'isbn', 'publisher')", name=op.f('ck_book_terms_kind')),
+    sa.CheckConstraint("kind IN ('author', 'author_key', 'author_word', 'contributor', 'series', 'subject', 'language', 'isbn', 'publisher')", name=op.f('ck_book_terms_kind')),
     sa.PrimaryKeyConstraint('tenant_id', 'kind', 'term', 'book_id', name=op.f('pk_book_terms'))
     )
     op.create_index('ix_book_terms_book', 'book_terms', ['tenant_id', 'book_id'], unique=False)

@@ -261,6 +261,8 @@ def test_terms_are_folded_for_finding_and_kept_for_showing(stored: Stored) -> No
     assert terms == {
         ("author", "stanislaw lem", "Stanisław  LEM"),
         ("author_key", "ol52958a", "OL52958A"),
+        ("author_word", "stanislaw", "Stanisław"),
+        ("author_word", "lem", "LEM"),
         ("contributor", "jorg muller", "Jörg Müller"),
         ("subject", "strasse", "Straße"),
         ("subject", "fiction, general", "Fiction, general"),

@@ -53,7 +53,7 @@ def _has_label(parameter: str) -> ColumnElement[bool]:
 def term_filters(book_id: ColumnElement[UUID]) -> dict[str, ColumnElement[bool]]:
     """Conditions on the terms of the book whose id is in a column; they need no row of `books`."""
     return {
-        "author": _has_term(book_id, "author", TermKind.AUTHOR, TermKind.AUTHOR_KEY),
+        "author": _has_term(book_id, "author", TermKind.AUTHOR, TermKind.AUTHOR_KEY, TermKind.AUTHOR_WORD),
         "author_id": _is_by(book_id, "author_id"),
         "contributor": _has_term(book_id, "contributor", TermKind.CONTRIBUTOR),
         "series": _has_term(book_id, "series", TermKind.SERIES),

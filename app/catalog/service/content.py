@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -144,6 +145,7 @@ def terms_of(content: Fields) -> set[Term]:
 def _named_terms(content: Fields) -> Iterator[tuple[TermKind, str]]:
     for author in content["authors"]:
         yield TermKind.AUTHOR, author["name"]
+        yield from ((TermKind.AUTHOR_WORD, word) for word in _WORD.findall(author["name"]))
         if author["open_library_key"]:
             yield TermKind.AUTHOR_KEY, author["open_library_key"]
     for contributor in content["contributors"]:
@@ -152,6 +154,8 @@ def _named_terms(content: Fields) -> Iterator[tuple[TermKind, str]]:
         yield from ((kind, text) for text in content[field])
 
 
+# Letters and apostrophes; initials would find half of the catalogue.
+_WORD: Final = re.compile(r"[^\W\d_](?:[^\W\d_]|['’])+")
 _TERM_FIELDS: Final[Iterable[tuple[TermKind, str]]] = (
     (TermKind.SERIES, "series"),
     (TermKind.SUBJECT, "subjects"),
