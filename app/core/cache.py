@@ -152,6 +152,7 @@ def generation_etag(generation: str, path_and_query: str) -> str:
     return f'"{generation}.{address_digest(path_and_query)}"'
 
 
+@lru_cache(maxsize=10_000)
 def address_digest(path_and_query: str) -> str:
     """What stands for an address in keys and ETags; the address itself may be long."""
     return _digest(path_and_query.encode())
