@@ -95,7 +95,7 @@ def _requests(options: Options, running: Engines, prepared: Prepared, folder: Pa
         for turn in range(options.rounds):
             for case in chosen:
                 address, pid = floor if case.is_floor else service
-                load = Load(address, case.paths, case.headers, case.prepare)
+                load = Load(address, case.paths, case.headers, case.prepare, case.expected_status)
                 servers = [pid, *_engine_pids(running)]
                 start = turn * len(case.paths) // options.rounds
                 rounds[case.name].append(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import requests
 
 _UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 # Plays a list of paths once around; `start` lets every run go on where the one before ended.
@@ -42,19 +43,21 @@ class Load:
     base_url: str
     paths: Sequence[str]
     headers: Mapping[str, str]
-    prepare: Callable[[], None] | None = None
+    # Runs before each round, and may give further headers.
+    prepare: Callable[[], Mapping[str, str] | None] | None = None
+    expected_status: int = 200
 
 
 def run(load: Load, *, seconds: int, connections: int, start: int, servers: Iterable[int]) -> Run:
     """Ask `load` for some seconds; `servers` are the process ids whose CPU time counts, children included."""
     pids = list(servers)
-    if load.prepare:
-        load.prepare()
+    sent = {**load.headers, **((load.prepare and load.prepare()) or {})}
+    _check(load, sent)
     with tempfile.TemporaryDirectory() as folder:
         paths, script = Path(folder, "paths"), Path(folder, "script.lua")
         paths.write_text("\n".join(load.paths) + "\n")
         script.write_text(_SCRIPT.format(paths=paths, start=start % len(load.paths)))
-        headers = [part for name, value in load.headers.items() for part in ("-H", f"{name}: {value}")]
+        headers = [part for name, value in sent.items() for part in ("-H", f"{name}: {value}")]
         before = cpu_seconds(pids)
         finished = subprocess.run(
             [
@@ -74,6 +77,13 @@ def run(load: Load, *, seconds: int, connections: int, start: int, servers: Iter
         )
         used = cpu_seconds(pids) - before
     return _read(finished.stdout, used)
+
+
+def _check(load: Load, headers: Mapping[str, str]) -> None:
+    """See that the case is what it is said to be: wrk tells a 304 from a 200 no more than from a redirect."""
+    answer = requests.get(load.base_url + load.paths[0], headers=dict(headers), timeout=10)
+    if answer.status_code != load.expected_status:
+        raise RuntimeError(f"{load.paths[0]} answers {answer.status_code}: {answer.text[:200]}")
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
@@ -97,17 +107,17 @@ def memory_mb(pid: int) -> float:
 
 
 def _read(output: str, used_seconds: float) -> Run:
-    requests = _number(r"(\d+) requests in", output)
+    answered = _number(r"(\d+) requests in", output)
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
     errors = re.search(r"Socket errors: (.*)", output)
     if errors and any(int(number) for number in re.findall(r"\d+", errors[1])):
         raise RuntimeError(f"The server broke connections: {errors[1]}")
     return Run(
-        requests=int(requests),
+        requests=int(answered),
         requests_per_second=_number(r"Requests/sec:\s+([\d.]+)", output),
         p50_ms=_latency("50%", output),
         p99_ms=_latency("99%", output),
-        cpu_us=used_seconds / max(1.0, requests) * 1e6,
+        cpu_us=used_seconds / max(1.0, answered) * 1e6,
         refused=int(refused[1]) if refused else 0,
     )
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 
 from flask import Flask, current_app
+from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import literal, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -46,11 +47,16 @@ def _one() -> Question:
 
 
 def _redis_answers() -> bool:
-    return bool(redis.client.ping())
+    return bool(_plain_redis().ping())
 
 
 def _worker_lives() -> bool:
-    return bool(redis.client.exists(WORKER_HEARTBEAT_KEY))
+    return bool(_plain_redis().exists(WORKER_HEARTBEAT_KEY))
+
+
+def _plain_redis() -> Redis:
+    """The same connections without the memory of an absence: what is asked for here is the present moment."""
+    return Redis(connection_pool=redis.client.connection_pool)
 
 
 _PROBES: dict[str, Callable[[], bool]] = {"db": _database_answers, "redis": _redis_answers, "worker": _worker_lives}
