@@ -17,6 +17,9 @@ from app.extensions import Model
 
 # Compared by code point: folded text needs no language's rules, and every server then sorts alike.
 FOLDED_TEXT: Final = Text(collation="C")
+# Folded text is cut to this, when it is stored and when it is asked for: long enough to sort and find by, short enough
+# for an index entry (at most 2.7 kB) in any script.
+TERM_LENGTH: Final = 200
 # Where books of unknown year stand in an order by year: before all others.
 UNKNOWN_YEAR: Final = -9999
 

@@ -13,7 +13,6 @@ from app.core.clock import new_id
 from app.extensions import Model
 
 PLATFORM_ID = UUID("00000000-0000-7000-8000-000000000000")
-PLATFORM_SLUG = "platform"
 
 
 class TenantKind(StrEnum):

@@ -14,14 +14,12 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Uuid, and_, bindparam, cast, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT, array
 
-from app.catalog.models import UNKNOWN_YEAR, Author, Book, BookAuthor, BookTerm, TermKind
+from app.catalog.models import TERM_LENGTH, UNKNOWN_YEAR, Author, Book, BookAuthor, BookTerm, TermKind
 from app.core.database import Question, compiled, rows
 from app.core.schemas import parse_id
 from app.core.tenancy import current_tenant_id
 from app.core.text import folded
 
-# Terms are cut to this length when they are stored.
-_TERM_LENGTH: Final = 200
 _FOLDED: Final = frozenset({"author", "contributor", "series", "subject", "language"})
 
 
@@ -89,7 +87,7 @@ def narrowed_by(arguments: Mapping[str, Any]) -> dict[str, Any]:
 def _term_of(value: str) -> str:
     # Where authors are asked for by id and by name at once, an id stands for the name or key that it has.
     author_id = parse_id(value)
-    return (author_id and _term_of_author(author_id)) or folded(value)[:_TERM_LENGTH].rstrip()
+    return (author_id and _term_of_author(author_id)) or folded(value)[:TERM_LENGTH].rstrip()
 
 
 def _term_of_author(author_id: UUID) -> str | None:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import orjson
 
-from app.catalog.models import TermKind
+from app.catalog.models import TERM_LENGTH, TermKind
 from app.core.text import folded
 from app.openlibrary.records import NormalizedWork
 
@@ -32,8 +32,6 @@ LIST_FIELDS: Final = frozenset({
 
 # Far beyond any real work; bounds what many partial tellings can pile up.
 _MOST_ENTRIES: Final = 2_000
-# Long enough to sort and find by, short enough for an index entry (at most 2.7 kB) in any script.
-_FOLDED_LENGTH: Final = 200
 _HASH_BYTES: Final = 16
 
 
@@ -126,7 +124,7 @@ def sort_title_of(content: Fields) -> str:
 
 def folded_key(text: str) -> str:
     """Folded text of a length that any index takes."""
-    return folded(text)[:_FOLDED_LENGTH].rstrip()
+    return folded(text)[:TERM_LENGTH].rstrip()
 
 
 Term = tuple[str, str, str]
