@@ -31,7 +31,10 @@ blp = Blueprint("auth", __name__, description="Who is asking: service accounts a
 @signed_in
 @blp.response(200, MeSchema)
 def show_me() -> Response:
-    """Show who the credential belongs to and what it may do"""
+    """Show who the credential belongs to and what it may do
+
+    For a first call with a new key. `permissions` are those of the role, narrowed by the scopes, if there are any.
+    """
     actor = current_actor()
     return json_response(
         {
@@ -65,7 +68,10 @@ def create_service_account(body: dict[str, Any]) -> Response:
 @blp.arguments(ServiceAccountListArguments, location="query")
 @blp.response(200, ServiceAccountListSchema)
 def list_service_accounts(arguments: dict[str, Any]) -> Response:
-    """List the service accounts"""
+    """List the service accounts
+
+    Without their keys: ask for one account to see these.
+    """
     return json_response(queries.SERVICE_ACCOUNTS.page(**arguments))
 
 
@@ -73,14 +79,17 @@ def list_service_accounts(arguments: dict[str, Any]) -> Response:
 @requires(Permission.SERVICE_ACCOUNTS_MANAGE)
 @blp.response(200, ServiceAccountWithKeysSchema)
 def show_service_account(account_id: str) -> Response:
-    """Show a service account with its keys, without their secrets"""
+    """Show a service account with its keys
+
+    The keys are shown by `prefix`, with when each was last used, and never with their secrets.
+    """
     return json_response(queries.shown(service.existing_service_account(parse_id(account_id))))
 
 
 @blp.patch("/tenants/<slug>/service-accounts/<account_id>")
 @requires(Permission.SERVICE_ACCOUNTS_MANAGE)
 @if_match(show_service_account)
-@blp.arguments(ServiceAccountChangesSchema)
+@blp.arguments(ServiceAccountChangesSchema, example={"name": "Koha", "role": "read_only", "scopes": ["books:read"]})
 @blp.response(200, ServiceAccountWithKeysSchema)
 def update_service_account(body: dict[str, Any], account_id: str) -> Response:
     """Change a service account
@@ -96,7 +105,10 @@ def update_service_account(body: dict[str, Any], account_id: str) -> Response:
 @if_match(show_service_account)
 @blp.response(204)
 def delete_service_account(account_id: str) -> Response:
-    """Delete a service account with all its keys"""
+    """Delete a service account with all its keys
+
+    The keys stop working at once, in every process.
+    """
     service.delete_service_account(service.existing_service_account(parse_id(account_id)).id)
     return Response(status=204)
 

@@ -33,7 +33,7 @@ class ServiceAccountChangesSchema(StrictSchema):
     name = Text(max_length=200, metadata={"example": "Koha"})
     role = Text(validate=validate.OneOf(ACCOUNT_ROLES))
     scopes = fields.List(Text(validate=validate.OneOf(_SCOPES)), allow_none=True)
-    is_active = Flag()
+    is_active = Flag(metadata={"description": "False stops all its keys, until it is true again.", "example": True})
     expires_at = Moment(allow_none=True)
 
 
@@ -42,9 +42,11 @@ class ServiceAccountKeySchema(StrictSchema):
 
     id = fields.UUID(required=True)
     prefix = fields.String(required=True, metadata={"example": "lib_4fK2mQ9xZa"})
-    expires_at = Moment(required=True, allow_none=True)
-    revoked_at = Moment(required=True, allow_none=True)
-    last_used_at = Moment(required=True, allow_none=True)
+    expires_at = Moment(required=True, allow_none=True, metadata={"example": "2030-01-01T00:00:00Z"})
+    revoked_at = Moment(required=True, allow_none=True, metadata={"example": None})
+    last_used_at = Moment(
+        required=True, allow_none=True, metadata={"description": "To the minute.", "example": "2026-02-01T08:15:00Z"}
+    )
     created_at = Moment(required=True)
 
 
@@ -52,11 +54,11 @@ class ServiceAccountSchema(StrictSchema):
     """A service account."""
 
     id = fields.UUID(required=True)
-    name = fields.String(required=True)
-    role = fields.String(required=True, validate=validate.OneOf(_ALL_ROLES))
-    scopes = fields.List(fields.String(), required=True, allow_none=True)
-    is_active = fields.Boolean(required=True)
-    expires_at = Moment(required=True, allow_none=True)
+    name = fields.String(required=True, metadata={"example": "Koha at the front desk"})
+    role = fields.String(required=True, validate=validate.OneOf(_ALL_ROLES), metadata={"example": "lms"})
+    scopes = fields.List(fields.String(), required=True, allow_none=True, metadata={"example": ["books:read"]})
+    is_active = fields.Boolean(required=True, metadata={"example": True})
+    expires_at = Moment(required=True, allow_none=True, metadata={"example": None})
     created_at = Moment(required=True)
     updated_at = Moment(required=True)
 
@@ -87,17 +89,24 @@ class ShownKeySchema(StrictSchema):
     """A new key, shown this once."""
 
     id = fields.UUID(required=True)
-    key = fields.String(required=True)
-    prefix = fields.String(required=True)
-    expires_at = Moment(required=True, allow_none=True)
+    key = fields.String(
+        required=True,
+        metadata={"description": "The credential itself.", "example": "lib_4fK2mQ9xZaT0uW8sB1nE5cR7yH3jL6pD"},
+    )
+    prefix = fields.String(
+        required=True, metadata={"description": "By which you know it again in lists.", "example": "lib_4fK2mQ9xZa"}
+    )
+    expires_at = Moment(required=True, allow_none=True, metadata={"example": "2030-01-01T00:00:00Z"})
 
 
 class MeSchema(StrictSchema):
     """Who the credential belongs to."""
 
-    kind = fields.String(required=True, validate=validate.OneOf(["user", "service_account"]))
+    kind = fields.String(
+        required=True, validate=validate.OneOf(["user", "service_account"]), metadata={"example": "service_account"}
+    )
     id = fields.UUID(required=True)
-    name = fields.String(required=True)
-    role = fields.String(required=True, validate=validate.OneOf(_ALL_ROLES))
-    permissions = fields.List(fields.String(), required=True)
-    expires_at = Moment(required=True, allow_none=True)
+    name = fields.String(required=True, metadata={"example": "Koha at the front desk"})
+    role = fields.String(required=True, validate=validate.OneOf(_ALL_ROLES), metadata={"example": "read_only"})
+    permissions = fields.List(fields.String(), required=True, metadata={"example": ["books:read", "tenant:read"]})
+    expires_at = Moment(required=True, allow_none=True, metadata={"example": None})

@@ -24,7 +24,7 @@ from app.catalog.schemas import (
 )
 from app.core.blueprint import Blueprint
 from app.core.cache import Generation, cached, if_match
-from app.core.errors import Invalid, NotFound
+from app.core.errors import Invalid, NotFound, raises
 from app.core.idempotency import idempotent
 from app.core.isbn import InvalidIsbn, normalize_isbn
 from app.core.limits import Limit, limited
@@ -75,7 +75,6 @@ def search_books(arguments: dict[str, Any]) -> Response:
 @limited(Limit.CATALOGUE_READ)
 @cached(Generation.CATALOGUE)
 @blp.response(200, BookDetailSchema)
-@blp.alt_response(422, description="It is no ISBN; `errors` says why.")
 def show_book_of_isbn(isbn: str) -> Response:
     """Show the book of an ISBN
 
@@ -123,6 +122,7 @@ def _moved(book_id: UUID | None, endpoint: str) -> Response:
 @blp.get("/tenants/<slug>/books/<book_id>/cover")
 @requires(Permission.BOOKS_READ)
 @limited(Limit.CATALOGUE_READ)
+@raises(queries.NoCover)
 @blp.arguments(CoverArguments, location="query")
 @blp.response(302, description="The address of the image is in `Location`.")
 @blp.alt_response(301, description="The book was merged into another, whose cover's address is in `Location`.")
@@ -160,7 +160,10 @@ def list_authors(arguments: dict[str, Any]) -> Response:
 @cached(Generation.CATALOGUE)
 @blp.response(200, AuthorSchema)
 def show_author(author_id: str) -> Response:
-    """Show an author with the number of their books"""
+    """Show an author with the number of their books
+
+    The books themselves are found by the filter `author` of the list of books, which takes this id.
+    """
     found = queries.author(parse_id(author_id))
     if found is None:
         raise NotFound("There is no such author.")
@@ -192,6 +195,7 @@ def _number(text: str) -> int:
 
 @blp.post("/tenants/<slug>/books")
 @requires(Permission.BOOKS_WRITE)
+@raises(service.IsbnTaken)
 @idempotent
 @blp.arguments(NewBookSchema)
 @blp.response(201, BookDetailSchema)
@@ -207,8 +211,18 @@ def create_book(body: dict[str, Any]) -> Response:
 
 @blp.patch("/tenants/<slug>/books/<book_id>")
 @requires(Permission.BOOKS_WRITE)
+@raises(service.IsbnTaken)
 @if_match(show_book)
-@blp.arguments(BookPatchSchema)
+@blp.arguments(
+    BookPatchSchema,
+    examples={
+        "set": {
+            "summary": "Set fields, clear one",
+            "value": {"title": "Dune, revised", "first_publish_year": 1965, "subtitle": None},
+        },
+        "lift": {"summary": "Lift an override", "value": {"overrides": {"title": None}}},
+    },
+)
 @blp.response(200, BookDetailSchema)
 def update_book(body: dict[str, Any], book_id: str) -> Response:
     """Change a book by hand
@@ -223,6 +237,7 @@ def update_book(body: dict[str, Any], book_id: str) -> Response:
 
 @blp.delete("/tenants/<slug>/books/<book_id>")
 @requires(Permission.BOOKS_WRITE)
+@raises(service.BookInUse)
 @if_match(show_book)
 @blp.response(204)
 def delete_book(book_id: str) -> Response:

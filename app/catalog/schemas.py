@@ -35,8 +35,8 @@ class CoverSchema(StrictSchema):
     """Addresses of a cover's image."""
 
     small = fields.String(required=True, metadata={"example": "https://covers.openlibrary.org/b/id/11481354-S.jpg"})
-    medium = fields.String(required=True)
-    large = fields.String(required=True)
+    medium = fields.String(required=True, metadata={"example": "https://covers.openlibrary.org/b/id/11481354-M.jpg"})
+    large = fields.String(required=True, metadata={"example": "https://covers.openlibrary.org/b/id/11481354-L.jpg"})
 
 
 class BookSchema(StrictSchema):
@@ -44,11 +44,13 @@ class BookSchema(StrictSchema):
 
     id = fields.UUID(required=True)
     title = fields.String(required=True, metadata={"example": "Dune"})
-    subtitle = fields.String(required=True, allow_none=True)
+    subtitle = fields.String(required=True, allow_none=True, metadata={"example": None})
     authors = fields.List(fields.Nested(BookAuthorSchema), required=True)
     contributors = fields.List(fields.Nested(ContributorSchema), required=True)
     first_publish_year = fields.Integer(required=True, allow_none=True, metadata={"example": 1965})
-    description = fields.String(required=True, allow_none=True)
+    description = fields.String(
+        required=True, allow_none=True, metadata={"example": "A desert planet and the spice that all want."}
+    )
     subjects = fields.List(fields.String(), required=True, metadata={"example": ["Science fiction"]})
     languages = fields.List(fields.String(), required=True, metadata={"example": ["eng"]})
     publishers = fields.List(fields.String(), required=True, metadata={"example": ["Chilton Books"]})
@@ -56,18 +58,20 @@ class BookSchema(StrictSchema):
     page_count = fields.Integer(required=True, allow_none=True, metadata={"example": 541})
     cover = fields.Nested(CoverSchema, required=True, allow_none=True)
     cover_id = fields.Integer(
-        required=True, allow_none=True, metadata={"description": "The cover's number at Open Library."}
+        required=True,
+        allow_none=True,
+        metadata={"description": "The cover's number at Open Library.", "example": 11481354},
     )
-    series = fields.List(fields.String(), required=True)
+    series = fields.List(fields.String(), required=True, metadata={"example": ["Dune"]})
     open_library_key = fields.String(required=True, allow_none=True, metadata={"example": "OL893415W"})
     upstream_status = fields.String(
         required=True, allow_none=True, validate=validate.OneOf([status.value for status in UpstreamStatus])
     )
     source = fields.String(required=True, validate=validate.OneOf([source.value for source in BookSource]))
-    labels = fields.Dict(required=True, allow_none=True)
-    copies_total = fields.Integer(required=True)
-    copies_available = fields.Integer(required=True)
-    times_borrowed = fields.Integer(required=True)
+    labels = fields.Dict(required=True, allow_none=True, metadata={"example": None})
+    copies_total = fields.Integer(required=True, metadata={"example": 3})
+    copies_available = fields.Integer(required=True, metadata={"example": 2})
+    times_borrowed = fields.Integer(required=True, metadata={"example": 17})
     version = fields.Integer(required=True, metadata={"example": 1})
     created_at = Moment(required=True)
     updated_at = Moment(required=True)
@@ -79,15 +83,15 @@ class EditionSchema(StrictSchema):
     id = fields.UUID(required=True)
     isbn = fields.String(required=True, allow_none=True, metadata={"example": "9780441172719"})
     open_library_key = fields.String(required=True, allow_none=True, metadata={"example": "OL9526377M"})
-    title = fields.String(required=True, allow_none=True)
-    subtitle = fields.String(required=True, allow_none=True)
-    publishers = fields.List(fields.String(), required=True)
+    title = fields.String(required=True, allow_none=True, metadata={"example": "Dune"})
+    subtitle = fields.String(required=True, allow_none=True, metadata={"example": None})
+    publishers = fields.List(fields.String(), required=True, metadata={"example": ["Ace Books"]})
     publish_date = fields.String(required=True, allow_none=True, metadata={"example": "September 1, 1990"})
     publish_year = fields.Integer(required=True, allow_none=True, metadata={"example": 1990})
-    languages = fields.List(fields.String(), required=True)
-    page_count = fields.Integer(required=True, allow_none=True)
+    languages = fields.List(fields.String(), required=True, metadata={"example": ["eng"]})
+    page_count = fields.Integer(required=True, allow_none=True, metadata={"example": 535})
     physical_format = fields.String(required=True, allow_none=True, metadata={"example": "Paperback"})
-    cover_id = fields.Integer(required=True, allow_none=True)
+    cover_id = fields.Integer(required=True, allow_none=True, metadata={"example": 11481354})
 
 
 class VersionSchema(StrictSchema):
@@ -139,22 +143,28 @@ class BookFilters(StrictSchema):
         description="Whole names, single words of names, Open Library keys or ids; case and accents don't count.",
         example=["Frank Herbert"],
     )
-    contributor = _some(Text(max_length=300), description="Names of illustrators, translators and others.")
-    series = _some(Text(max_length=300), description="Names of series.")
+    contributor = _some(
+        Text(max_length=300), description="Names of illustrators, translators and others.", example=["John Schoenherr"]
+    )
+    series = _some(Text(max_length=300), description="Names of series.", example=["Dune"])
     subject = _some(Text(max_length=300), description="Subjects.", example=["Science fiction"])
     language = _some(Text(max_length=20), description="Languages, as MARC codes.", example=["eng"])
     isbn = _some(Isbn(), description="ISBN-10 or ISBN-13.", example=["9780441172719"])
     year_from = WholeNumber(
-        minimum=_EARLIEST_YEAR, maximum=_LATEST_YEAR, metadata={"description": "First published then or later."}
+        minimum=_EARLIEST_YEAR,
+        maximum=_LATEST_YEAR,
+        metadata={"description": "First published then or later.", "example": 1950},
     )
     year_to = WholeNumber(
-        minimum=_EARLIEST_YEAR, maximum=_LATEST_YEAR, metadata={"description": "First published then or earlier."}
+        minimum=_EARLIEST_YEAR,
+        maximum=_LATEST_YEAR,
+        metadata={"description": "First published then or earlier.", "example": 1999},
     )
-    available = Flag(metadata={"description": "With a copy to be had now, or without."})
+    available = Flag(metadata={"description": "With a copy to be had now, or without.", "example": True})
     source = _some(
         Text(validate=validate.OneOf([source.value for source in BookSource])), description="Where books came from."
     )
-    label = _some(Text(max_length=60), description="Hues or reading abilities.")
+    label = _some(Text(max_length=60), description="Hues or reading abilities.", example=["dark_suspense"])
 
 
 class BookListArguments(BookFilters, ListArguments):
@@ -195,17 +205,21 @@ class HighlightsSchema(StrictSchema):
     """The texts in which the words were found, as HTML: escaped, with `<mark>` around the words and no other tag."""
 
     title = fields.String(metadata={"example": "<mark>Dune</mark>"})
-    subtitle = fields.String()
-    authors = fields.List(fields.String())
-    series = fields.List(fields.String())
-    subjects = fields.List(fields.String())
+    subtitle = fields.String(metadata={"example": "The story of <mark>Dune</mark>"})
+    authors = fields.List(fields.String(), metadata={"example": ["Frank <mark>Herbert</mark>"]})
+    series = fields.List(fields.String(), metadata={"example": ["<mark>Dune</mark>"]})
+    subjects = fields.List(fields.String(), metadata={"example": ["<mark>Dune</mark> (Imaginary place)"]})
 
 
 class FoundBookSchema(BookSchema):
     """A book, how well it fits, and where the words were found."""
 
     score = fields.Float(required=True, metadata={"description": "Greater is better.", "example": 1.2})
-    highlights = fields.Nested(HighlightsSchema, required=True)
+    highlights = fields.Nested(
+        HighlightsSchema,
+        required=True,
+        metadata={"example": {"title": "<mark>Dune</mark>", "authors": ["Frank <mark>Herbert</mark>"]}},
+    )
 
 
 class TermCountSchema(StrictSchema):
@@ -231,15 +245,17 @@ class FacetsSchema(StrictSchema):
     year = fields.List(fields.Nested(YearCountSchema))
 
 
-class BookSearchSchema(StrictSchema):
-    """Books that were found, the best first."""
+class BookSearchSchema(list_of(FoundBookSchema)):  # type: ignore[misc]  # a class made at run time
+    """One page of the books that were found, the best first."""
 
-    items = fields.List(fields.Nested(FoundBookSchema), required=True)
-    total = fields.Integer(required=True, metadata={"description": "Exact up to 10 000.", "example": 1})
-    total_relation = fields.String(required=True, validate=validate.OneOf(["eq", "gte"]))
-    next_cursor = fields.String(required=True, allow_none=True)
     facets = fields.Nested(
-        FacetsSchema, required=True, allow_none=True, metadata={"description": "Null where none was asked for."}
+        FacetsSchema,
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Null where none was asked for.",
+            "example": {"author": [{"value": "Frank Herbert", "count": 1}], "year": [{"value": 1965, "count": 1}]},
+        },
     )
 
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import orjson
-from flask import Response, g, request
+from flask import Response, g, make_response, request
 from marshmallow import Schema
 from redis.exceptions import RedisError
 from sqlalchemy import text
@@ -140,6 +140,19 @@ def _keep_value(key: str, stamp: bytes, value: Any, seconds: int) -> None:
         redis.client.set(key, stamp + b"\n" + orjson.dumps(value), ex=seconds)
     except RedisError as error:
         log.warning("cache.keep_failed", extra={"error": type(error).__name__})
+
+
+def uncached(view: _View) -> _View:
+    """Let nobody keep the answers of a GET that is about this very moment; they have no ETag."""
+
+    @wraps(view)
+    def fresh(*args: Any, **kwargs: Any) -> Any:
+        response = make_response(view(*args, **kwargs))
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    fresh.is_uncached = True  # type: ignore[attr-defined]  # the OpenAPI document says so
+    return fresh  # type: ignore[return-value]  # wraps() keeps the view's own signature
 
 
 def etag_of(body: bytes) -> str:

@@ -7,9 +7,9 @@ act. Three handlers turn everything, Flask's own refusals included, into the sam
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, ClassVar, TypedDict
+from typing import Any, ClassVar, TypedDict, TypeVar
 
 import orjson
 from flask import Flask, Response, g
@@ -20,6 +20,7 @@ from werkzeug.exceptions import HTTPException
 
 log = logging.getLogger(__name__)
 
+_View = TypeVar("_View", bound=Callable[..., Any])
 RETRY_AFTER_SECONDS = 5
 
 
@@ -33,11 +34,14 @@ class FieldError(TypedDict):
 class DomainError(Exception):
     """A refusal that the caller can act on.
 
-    Subclasses set `status` and `code`; the text of an instance becomes the problem's `detail`.
+    Subclasses set `status` and `code`; the text of an instance becomes the problem's `detail`. The first line of the
+    class's docstring is what the OpenAPI document says of its code, to the client's developer.
     """
 
     status: ClassVar[HTTPStatus] = HTTPStatus.CONFLICT
     code: ClassVar[str] = "conflict"
+    # What its problems have beside the members of every problem, as schemas with an example each.
+    member_schemas: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def __init__(
         self,
@@ -114,13 +118,61 @@ class Unavailable(DomainError):
         super().__init__(detail, headers={"Retry-After": str(max(1, retry_after_seconds))})
 
 
+class BadRequest(DomainError):
+    """The request is malformed in a way that HTTP itself forbids."""
+
+    status = HTTPStatus.BAD_REQUEST
+    code = "bad_request"
+
+
+class InvalidJson(BadRequest):
+    """The body is not JSON in UTF-8."""
+
+    code = "invalid_json"
+
+
+class MethodNotAllowed(DomainError):
+    """The address exists, but not for this method."""
+
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+    code = "method_not_allowed"
+
+
+class BodyTooLarge(DomainError):
+    """A body has at most 16 MiB."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    code = "body_too_large"
+
+
+class UnsupportedMediaType(DomainError):
+    """The body is not declared as JSON."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    code = "unsupported_media_type"
+
+
+class InternalError(DomainError):
+    """Something went wrong on our side; quote the `request_id` when you report it."""
+
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    code = "internal_error"
+
+
+def raises(*errors: type[DomainError]) -> Callable[[_View], _View]:
+    """Mark a view with the errors it gives for reasons of its own, beside those that its other marks bring."""
+
+    def mark(view: _View) -> _View:
+        view.errors = errors  # type: ignore[attr-defined]  # functions carry attributes; wraps() hands them on
+        return view
+
+    return mark
+
+
+# What Werkzeug and webargs refuse by themselves.
 _CODES = {
-    400: "bad_request",
-    404: "not_found",
-    405: "method_not_allowed",
-    413: "body_too_large",
-    415: "unsupported_media_type",
-    422: "invalid_input",
+    int(kind.status): kind.code
+    for kind in (BadRequest, NotFound, MethodNotAllowed, BodyTooLarge, UnsupportedMediaType, Invalid)
 }
 _DETAILS = {
     404: "There is nothing at this address.",
@@ -189,8 +241,7 @@ def _http_error(error: HTTPException) -> Response:
     errors = [fault for part in messages.values() for fault in field_errors(part)] if status == 422 else []  # noqa: PLR2004
     kept = {name: value for name, value in error.get_response().headers if name in {"Allow", "Retry-After", "Location"}}
     detail = _DETAILS.get(status) or error.description or HTTPStatus(status).phrase
-    code = getattr(error, "problem_code", None) or _CODES.get(status) or "http_error"
-    return problem(status, code, detail, errors=errors, headers=kept)
+    return problem(status, _CODES.get(status, "http_error"), detail, errors=errors, headers=kept)
 
 
 def _database_error(error: DBAPIError) -> Response:
@@ -210,7 +261,7 @@ def _database_busy(_: PoolTimeoutError) -> Response:
 
 def _unexpected_error(error: Exception) -> Response:
     log.error("request.failed", exc_info=error)
-    return problem(500, "internal_error", "Something went wrong on our side. Quote the request_id when you report it.")
+    return _domain_error(InternalError("Something went wrong on our side. Quote the request_id when you report it."))
 
 
 class DatabaseUnavailable(Unavailable):

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
 import hmac
+from functools import cache, lru_cache
 from ipaddress import ip_address
+from mimetypes import guess_type
 from pathlib import Path
+from string import Template
 
 import markdown
-from flask import Response, current_app, request, send_from_directory
+from flask import Response, current_app, request
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+from werkzeug.security import safe_join
 
 from app.core import openapi
 from app.core.blueprint import Blueprint
-from app.core.errors import NotFound, Unauthenticated
+from app.core.cache import uncached
+from app.core.errors import NotFound, Unauthenticated, raises
 from app.core.schemas import json_response
 from app.core.security import public
 from app.health import service
@@ -23,20 +29,39 @@ from app.settings import Settings
 blp = Blueprint("health", __name__, url_prefix=None, description="The service itself: alive, measured, documented.")
 
 _STATIC = Path(__file__).parent / "static"
+_EXAMPLE_PAGE = '<!doctype html><html lang="en"><title>Library API</title>…</html>'
+_EXAMPLE_METRICS = """\
+# HELP library_requests_total Requests answered.
+# TYPE library_requests_total counter
+library_requests_total{method="GET",route="/api/v1/tenants/<slug>/books",status="200"} 42.0
+"""
 _ERRORS = Path(__file__).parent.parent.parent / "docs" / "errors.md"
+# Addresses below it name a version, so what they lead to never changes.
+_VERSIONED = "swagger-ui-"
+_YEAR_SECONDS = 365 * 24 * 3600
+# The pages run no script but their own, load nothing from elsewhere, and are shown in nobody's frame. Swagger UI draws
+# its icons from `data:` addresses.
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 
 @blp.get("/")
 @public
 @blp.response(200, RootSchema)
 def show_root() -> Response:
-    """Show where everything is"""
+    """Show where everything is
+
+    The version that runs, and the addresses of documentation, OpenAPI document, health and API.
+    """
     links = {"documentation": "/docs", "openapi": "/openapi.json", "health": "/health", "api": "/api/v1"}
     return json_response({"name": "Library API", "version": openapi.VERSION, "links": links})
 
 
 @blp.get("/health")
 @public
+@uncached
 @blp.response(200, HealthSchema)
 @blp.alt_response(503, schema=HealthSchema, description="The database or Redis does not answer.")
 def show_health() -> Response:
@@ -47,19 +72,24 @@ def show_health() -> Response:
     """
     states = service.probe_all()
     healthy = states["db"] == states["redis"] == service.OK
-    return _uncached(json_response(states, 200 if healthy else 503))
+    return json_response(states, 200 if healthy else 503)
 
 
 @blp.get("/health/live")
 @public
+@uncached
 @blp.response(200, StatusSchema)
 def show_liveness() -> Response:
-    """Say that the process is up"""
-    return _uncached(json_response({"status": "ok"}))
+    """Say that the process is up
+
+    It looks at nothing else: where this gets no answer, start the process again.
+    """
+    return json_response({"status": "ok"})
 
 
 @blp.get("/health/ready")
 @public
+@uncached
 @blp.response(200, HealthSchema)
 @blp.alt_response(503, schema=HealthSchema, description="The database does not answer.")
 def show_readiness() -> Response:
@@ -68,13 +98,15 @@ def show_readiness() -> Response:
     503 while the database does not answer. With Redis away requests are served all the same, only slower.
     """
     states = service.probe_all()
-    return _uncached(json_response(states, 200 if states["db"] == service.OK else 503))
+    return json_response(states, 200 if states["db"] == service.OK else 503)
 
 
 @blp.get("/metrics")
 @public
-@blp.response(200, {"type": "string"}, content_type="text/plain")
-@blp.alt_response(401, description="The token is missing or wrong, or there is none and the caller is elsewhere.")
+@uncached
+@raises(Unauthenticated)
+@blp.doc(security=[{}, {"metricsToken": []}])
+@blp.response(200, {"type": "string"}, content_type="text/plain", example=_EXAMPLE_METRICS)
 def show_metrics() -> Response:
     """Show the metrics for Prometheus
 
@@ -87,47 +119,87 @@ def show_metrics() -> Response:
             raise Unauthenticated("Send `Authorization: Bearer <METRICS_TOKEN>`.")
     elif not _comes_from_this_machine():
         raise Unauthenticated("Set METRICS_TOKEN to read the metrics from another machine.")
-    return _uncached(Response(generate_latest(_registry(settings)), content_type=CONTENT_TYPE_LATEST))
+    return Response(generate_latest(_registry(settings)), content_type=CONTENT_TYPE_LATEST)
 
 
 @blp.get("/openapi.json")
 @public
-@blp.response(200, {"type": "object"})
+@blp.response(200, {"type": "object"}, example={"openapi": "3.1.0", "info": {"title": "Library API"}, "paths": {}})
 def show_openapi() -> Response:
-    """Show the OpenAPI document"""
-    return json_response(openapi.document(current_app))
+    """Show the OpenAPI document
+
+    OpenAPI 3.1, in JSON: this document, for generators of clients and tools like Postman.
+    """
+    return _zipped(json_response(openapi.document(current_app)))
 
 
 @blp.get("/docs")
 @public
-@blp.response(200, {"type": "string"}, content_type="text/html")
+@blp.response(200, {"type": "string"}, content_type="text/html", example=_EXAMPLE_PAGE)
 def show_docs() -> Response:
-    """Show the documentation, with a way to try each operation"""
-    return send_from_directory(_STATIC, "docs.html")
+    """Show the documentation, with a way to try each operation
+
+    A page for browsers, made of the OpenAPI document; it loads nothing from elsewhere.
+    """
+    return _page((_STATIC / "docs.html").read_bytes())
 
 
-@blp.get("/docs/static/<name>")
+@blp.get("/docs/static/<path:name>")
 @public
 @blp.response(200, content_type="application/octet-stream")
 @blp.doc(hidden=True)
 def show_docs_part(name: str) -> Response:
     """Show a part of the documentation page"""
-    if not (_STATIC / name).is_file() or Path(name).name != name:
+    path = Path(safe_join(str(_STATIC), name) or _STATIC)
+    if not path.is_file():
         raise NotFound("There is nothing at this address.")
-    return send_from_directory(_STATIC, name, max_age=3600)
+    response = Response(path.read_bytes(), mimetype=guess_type(name)[0] or "text/plain")
+    is_versioned = name.startswith(_VERSIONED)
+    response.headers["Cache-Control"] = f"max-age={_YEAR_SECONDS}, immutable" if is_versioned else "no-cache"
+    return _zipped(response)
 
 
 @blp.get("/docs/errors")
 @public
-@blp.response(200, {"type": "string"}, content_type="text/html")
+@blp.response(200, {"type": "string"}, content_type="text/html", example=_EXAMPLE_PAGE)
 def show_errors() -> Response:
     """Explain every error code
 
     The `type` of each problem leads here.
     """
-    content = markdown.markdown(_ERRORS.read_text(encoding="utf-8"), extensions=["toc", "tables"])
-    page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Errors</title><body>{content}</body></html>'
-    return Response(page, content_type="text/html; charset=utf-8")
+    return _page(_errors_page())
+
+
+@cache
+def _errors_page() -> bytes:
+    text = markdown.markdown(
+        # The list of all codes follows the introduction.
+        _ERRORS.read_text(encoding="utf-8").replace("\n## ", "\n[TOC]\n\n## ", 1),
+        extensions=["toc", "tables"],
+        extension_configs={"toc": {"anchorlink": True, "toc_depth": "2-6"}},
+    )
+    return Template((_STATIC / "errors.html").read_text(encoding="utf-8")).substitute(text=text).encode()
+
+
+def _page(content: bytes) -> Response:
+    response = Response(content, mimetype="text/html")
+    response.headers.update({"Cache-Control": "no-cache", "Content-Security-Policy": _PAGE_POLICY})
+    return _zipped(response)
+
+
+def _zipped(response: Response) -> Response:
+    """Shorten an answer that is large and always the same to about a quarter, where the client can read that."""
+    response.vary.add("Accept-Encoding")
+    if request.accept_encodings.quality("gzip") > 0:
+        response.data = _gzip(response.get_data())
+        response.content_encoding = "gzip"
+    return response
+
+
+@lru_cache(maxsize=16)
+def _gzip(content: bytes) -> bytes:
+    # Without a time, so that the ETag stays the same.
+    return gzip.compress(content, mtime=0)
 
 
 def _comes_from_this_machine() -> bool:
@@ -146,8 +218,3 @@ def _registry(settings: Settings) -> CollectorRegistry:
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=settings.metrics_folder)  # type: ignore[no-untyped-call]  # it has no types
     return registry
-
-
-def _uncached(response: Response) -> Response:
-    response.headers["Cache-Control"] = "no-store"
-    return response

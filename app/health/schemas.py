@@ -14,7 +14,14 @@ class RootSchema(StrictSchema):
 
     name = fields.String(required=True, metadata={"example": "Library API"})
     version = fields.String(required=True, metadata={"example": "0.1.0"})
-    links = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+    links = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        required=True,
+        metadata={
+            "example": {"documentation": "/docs", "openapi": "/openapi.json", "health": "/health", "api": "/api/v1"}
+        },
+    )
 
 
 class HealthSchema(StrictSchema):

@@ -9,7 +9,7 @@ import orjson
 from flask import Response, g, request, url_for
 
 from app.core.blueprint import Blueprint
-from app.core.errors import Invalid
+from app.core.errors import Invalid, raises
 from app.core.idempotency import idempotent
 from app.core.limits import Limit, charge, limited, limits
 from app.core.schemas import json_response, parse_id
@@ -30,12 +30,34 @@ from app.ingestion.schemas import (
 
 blp = Blueprint("ingestion", __name__, description="Filling the catalogue from Open Library, in the background.")
 
+_LAST_EVENT_ID = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "description": "The `id` of the last event that was seen, as browsers send it: go on after that one.",
+    "schema": {"type": "string"},
+    "example": "4",
+}
+_EXAMPLE_STREAM = """\
+retry: 2000
+
+id: 4
+event: progress
+data: {"id": "0199d2f4-7c1a-7e3b-9a64-3f1f2b8c5d10", "status": "running", "progress": {"total": 300, "done": 200}}
+"""
+
 
 @blp.post("/tenants/<slug>/ingestion/jobs")
 @requires(Permission.INGESTION_RUN)
 @limited(Limit.INGESTION)
 @idempotent
-@blp.arguments(JobRequestSchema)
+@blp.arguments(
+    JobRequestSchema,
+    examples={
+        "query": {"summary": "By a query", "value": {"query": "author:Tolkien", "max_works": 100}},
+        "keys": {"summary": "By keys of works", "value": {"open_library_keys": ["OL45804W", "/works/OL893415W"]}},
+        "isbns": {"summary": "By ISBNs", "value": {"isbns": ["978-0-261-10357-3"], "refresh": True}},
+    },
+)
 @blp.response(202, JobSchema)
 def create_job(body: dict[str, Any]) -> Response:
     """Ask for works
@@ -70,7 +92,10 @@ def create_batch(body: dict[str, Any]) -> Response:
 @blp.arguments(JobListArguments, location="query")
 @blp.response(200, JobListSchema)
 def list_jobs(arguments: dict[str, Any]) -> Response:
-    """List the jobs"""
+    """List the jobs
+
+    The newest first, unless `sort` says otherwise. `batch_id` finds those that were accepted together.
+    """
     return json_response(queries.JOBS.page(**arguments))
 
 
@@ -78,12 +103,16 @@ def list_jobs(arguments: dict[str, Any]) -> Response:
 @requires(Permission.INGESTION_RUN)
 @blp.response(200, JobSchema)
 def show_job(job_id: str) -> Response:
-    """Show a job and how far it is"""
+    """Show a job and how far it is
+
+    Cheap enough to be asked every few seconds: an unchanged job is a 304. To be told instead, follow its stream.
+    """
     return json_response(queries.shown(service.existing_job(parse_id(job_id))))
 
 
 @blp.post("/tenants/<slug>/ingestion/jobs/<job_id>/cancel")
 @requires(Permission.INGESTION_RUN)
+@raises(service.JobFinished)
 @idempotent
 @blp.response(200, JobSchema)
 def cancel_job(job_id: str) -> Response:
@@ -96,6 +125,7 @@ def cancel_job(job_id: str) -> Response:
 
 @blp.post("/tenants/<slug>/ingestion/jobs/<job_id>/retry")
 @requires(Permission.INGESTION_RUN)
+@raises(service.JobNotRetryable)
 @idempotent
 @blp.response(202, JobSchema)
 def retry_job(job_id: str) -> Response:
@@ -108,7 +138,9 @@ def retry_job(job_id: str) -> Response:
 
 @blp.get("/tenants/<slug>/ingestion/jobs/<job_id>/stream")
 @requires(Permission.INGESTION_RUN)
-@blp.response(200, {"type": "string"}, content_type="text/event-stream")
+@raises(service.TooManyStreams)
+@blp.doc(parameters=[_LAST_EVENT_ID])
+@blp.response(200, {"type": "string"}, content_type="text/event-stream", example=_EXAMPLE_STREAM)
 @blp.alt_response(204, description="The end of this job was told already, as `Last-Event-ID` says.")
 def follow_job(job_id: str) -> Response:
     """Follow a job by server-sent events
@@ -136,7 +168,10 @@ def follow_job(job_id: str) -> Response:
 @blp.arguments(LogListArguments, location="query")
 @blp.response(200, LogListSchema)
 def list_logs(arguments: dict[str, Any]) -> Response:
-    """List what came of each work"""
+    """List what came of each work
+
+    One entry for each work of each job, the newest first. `message` says why a work failed.
+    """
     return json_response(queries.LOGS.page(**arguments))
 
 

@@ -104,7 +104,12 @@ class JobRequestSchema(StrictSchema):
 class BatchRequestSchema(StrictSchema):
     """Several wishes at once."""
 
-    jobs = fields.List(fields.Nested(JobRequestSchema), required=True, validate=validate.Length(min=1, max=MOST_JOBS))
+    jobs = fields.List(
+        fields.Nested(JobRequestSchema),
+        required=True,
+        validate=validate.Length(min=1, max=MOST_JOBS),
+        metadata={"example": [{"query": "author:Tolkien", "max_works": 100}, {"isbns": ["978-0-261-10357-3"]}]},
+    )
 
 
 class ProgressSchema(StrictSchema):
@@ -139,26 +144,28 @@ class JobSchema(StrictSchema):
     """A job."""
 
     id = fields.UUID(required=True)
-    status = fields.String(required=True, validate=validate.OneOf(_values(JobStatus)))
+    status = fields.String(
+        required=True, validate=validate.OneOf(_values(JobStatus)), metadata={"example": JobStatus.RUNNING.value}
+    )
     query = fields.String(required=True, allow_none=True, metadata={"example": "author:Tolkien"})
-    open_library_keys = fields.List(fields.String(), required=True, allow_none=True)
-    isbns = fields.List(fields.String(), required=True, allow_none=True)
+    open_library_keys = fields.List(fields.String(), required=True, allow_none=True, metadata={"example": None})
+    isbns = fields.List(fields.String(), required=True, allow_none=True, metadata={"example": None})
     max_works = fields.Integer(required=True, metadata={"example": 1000})
-    refresh = fields.Boolean(required=True)
+    refresh = fields.Boolean(required=True, metadata={"example": False})
     progress = fields.Nested(ProgressSchema, required=True)
     attempts = fields.Integer(required=True, metadata={"description": "How often work on it was begun.", "example": 1})
-    error = fields.Nested(JobErrorSchema, required=True, allow_none=True)
+    error = fields.Nested(JobErrorSchema, required=True, allow_none=True, metadata={"example": None})
     source = fields.String(
         required=True,
         allow_none=True,
         validate=validate.OneOf(_values(Source)),
         metadata={"description": "`mirror` where our copy of Open Library answered, for a part at least."},
     )
-    batch_id = fields.UUID(required=True, allow_none=True)
-    trigger = fields.String(required=True, validate=validate.OneOf(_values(Trigger)))
+    batch_id = fields.UUID(required=True, allow_none=True, metadata={"example": None})
+    trigger = fields.String(required=True, validate=validate.OneOf(_values(Trigger)), metadata={"example": "api"})
     created_at = Moment(required=True)
-    started_at = Moment(required=True, allow_none=True)
-    finished_at = Moment(required=True, allow_none=True)
+    started_at = Moment(required=True, allow_none=True, metadata={"example": "2026-01-31T09:30:01Z"})
+    finished_at = Moment(required=True, allow_none=True, metadata={"example": None})
 
 
 class BatchSchema(StrictSchema):
@@ -186,7 +193,7 @@ class LogSchema(StrictSchema):
     job_id = fields.UUID(required=True)
     open_library_key = fields.String(required=True, allow_none=True, metadata={"example": "OL45804W"})
     action = fields.String(required=True, validate=validate.OneOf(_values(LogAction)))
-    message = fields.String(required=True, allow_none=True)
+    message = fields.String(required=True, allow_none=True, metadata={"example": None})
     at = Moment(required=True)
 
 
@@ -194,9 +201,9 @@ class LogListArguments(ListArguments):
     """Filters and order of the log."""
 
     job_id = fields.UUID()
-    open_library_key = WorkKey()
+    open_library_key = WorkKey(metadata={"example": "OL45804W"})
     action = Text(validate=validate.OneOf(_values(LogAction)))
-    message = Text(max_length=200, metadata={"description": "Part of the message, in any case."})
+    message = Text(max_length=200, metadata={"description": "Part of the message, in any case.", "example": "no title"})
     since = Moment(metadata={"description": "Not before this time.", "example": "2026-01-31T00:00:00Z"})
     until = Moment(metadata={"description": "Not after this time.", "example": "2026-12-31T00:00:00Z"})
     sort = Text(validate=validate.OneOf(LOGS.sort_names), load_default=LOGS.default_sort)
@@ -216,7 +223,7 @@ class SyncedQuerySchema(StrictSchema):
 class ResyncSchema(StrictSchema):
     """When the tenant's queries are run again."""
 
-    enabled = fields.Boolean(required=True)
+    enabled = fields.Boolean(required=True, metadata={"example": True})
     interval_hours = fields.Integer(required=True, metadata={"example": 6})
     last_run_at = Moment(required=True, allow_none=True)
     next_run_at = Moment(

@@ -11,6 +11,7 @@ from app.core.admission import RedisAway
 from app.core.blueprint import Blueprint
 from app.core.cache import if_match
 from app.core.clock import utc_now
+from app.core.errors import raises
 from app.core.idempotency import idempotent
 from app.core.limits import TENANT_LIMITS, Limit, LimitUnavailable, limits, uncounted
 from app.core.schemas import json_response
@@ -31,6 +32,7 @@ blp = Blueprint("tenants", __name__, description="Libraries, schools and persons
 
 @blp.post("/tenants")
 @requires(Permission.TENANTS_MANAGE)
+@raises(service.SlugTaken, service.IdentifierTaken)
 @idempotent
 @blp.arguments(NewTenantSchema)
 @blp.response(201, TenantSchema)
@@ -48,7 +50,10 @@ def create_tenant(body: dict[str, Any]) -> Response:
 @blp.arguments(TenantListArguments, location="query")
 @blp.response(200, TenantListSchema)
 def list_tenants(arguments: dict[str, Any]) -> Response:
-    """List all tenants"""
+    """List all tenants
+
+    Suspended ones included. Filters narrow the list; `sort` orders it.
+    """
     return json_response(queries.TENANTS.page(**arguments))
 
 
@@ -56,14 +61,19 @@ def list_tenants(arguments: dict[str, Any]) -> Response:
 @requires(Permission.TENANT_READ)
 @blp.response(200, TenantSchema)
 def show_tenant() -> Response:
-    """Show the tenant"""
+    """Show the tenant
+
+    Its name, settings and limits; every member may see them. The `ETag` is what a change takes as `If-Match`.
+    """
     return json_response(queries.shown(service.existing_tenant(current_tenant_id())))
 
 
 @blp.patch("/tenants/<slug>")
 @requires(Permission.TENANT_UPDATE)
 @if_match(show_tenant)
-@blp.arguments(TenantChangesSchema)
+@blp.arguments(
+    TenantChangesSchema, example={"name": "Riverside Library", "settings": {"loan_days": 21, "max_renewals": None}}
+)
 @blp.response(200, TenantSchema)
 def update_tenant(body: dict[str, Any]) -> Response:
     """Change the tenant's name, settings or limits
@@ -76,6 +86,7 @@ def update_tenant(body: dict[str, Any]) -> Response:
 
 @blp.delete("/tenants/<slug>")
 @requires(Permission.TENANTS_MANAGE)
+@raises(service.PlatformIsReserved)
 @if_match(show_tenant)
 @blp.response(204)
 def delete_tenant() -> Response:
@@ -90,11 +101,12 @@ def delete_tenant() -> Response:
 @blp.get("/tenants/<slug>/rate-limits")
 @requires(Permission.TENANT_READ)
 @uncounted
+@raises(LimitUnavailable)
 @blp.response(200, RateLimitsSchema)
 def show_rate_limits() -> Response:
     """Show how much of each limit is left
 
-    Asking does not consume anything.
+    One entry for each limit that counts the caller or its tenant, as it stands now. Asking does not consume anything.
     """
     sizes = {Limit.API: g.tenant.api_requests_per_minute, Limit.INGESTION: g.tenant.ingestion_jobs_per_hour}
     windows = [

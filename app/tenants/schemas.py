@@ -86,10 +86,10 @@ class TenantSchema(StrictSchema):
     name = fields.String(required=True, metadata={"example": "Riverside Town Library"})
     kind = fields.String(required=True, validate=validate.OneOf(_KINDS))
     status = fields.String(required=True, validate=validate.OneOf(_STATUSES))
-    country_code = fields.String(required=True, allow_none=True)
-    official_identifier = fields.String(required=True, allow_none=True)
-    lms_type = fields.String(required=True, allow_none=True)
-    website = fields.String(required=True, allow_none=True)
+    country_code = fields.String(required=True, allow_none=True, metadata={"example": "NL"})
+    official_identifier = fields.String(required=True, allow_none=True, metadata={"example": "NL-0800010000"})
+    lms_type = fields.String(required=True, allow_none=True, metadata={"example": "koha"})
+    website = fields.String(required=True, allow_none=True, metadata={"example": "https://library.example.org"})
     settings = fields.Nested(TenantSettingsSchema, required=True)
     limits = fields.Nested(TenantLimitsSchema, required=True)
     created_at = Moment(required=True)
@@ -101,9 +101,9 @@ class TenantListArguments(ListArguments):
 
     kind = Text(validate=validate.OneOf(_KINDS))
     status = Text(validate=validate.OneOf(_STATUSES))
-    country_code = Text(max_length=2)
-    official_identifier = Text(max_length=100)
-    q = Text(max_length=200, metadata={"description": "Part of the name or slug."})
+    country_code = Text(max_length=2, metadata={"example": "NL"})
+    official_identifier = Text(max_length=100, metadata={"example": "NL-0800010000"})
+    q = Text(max_length=200, metadata={"description": "Part of the name or slug.", "example": "river"})
     sort = Text(validate=validate.OneOf(TENANTS.sort_names), load_default=TENANTS.default_sort)
 
 
@@ -118,8 +118,8 @@ class RateLimitSchema(StrictSchema):
     remaining = fields.Integer(required=True, metadata={"example": 59})
     used = fields.Integer(required=True, metadata={"example": 1})
     window_seconds = fields.Integer(required=True, metadata={"example": 60})
-    window_start = Moment(required=True)
-    window_end = Moment(required=True)
+    window_start = Moment(required=True, metadata={"example": "2026-01-31T09:29:00Z"})
+    window_end = Moment(required=True, metadata={"example": "2026-01-31T09:30:00Z"})
 
 
 class RateLimitsSchema(StrictSchema):

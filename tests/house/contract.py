@@ -11,6 +11,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from app.core import openapi
+from app.core.security import Permission
 from tests.conftest import Library
 
 Json = dict[str, Any]
@@ -56,6 +57,29 @@ class Operation:
         found: Json | None = content.get("application/json", {}).get("schema")
         return found
 
+    @property
+    def bodies(self) -> list[Any]:
+        """What a reader of the document would send: every example of its body."""
+        content: Json = self.description.get("requestBody", {}).get("content", {}).get("application/json", {})
+        return (
+            [content["example"]]
+            if "example" in content
+            else [each["value"] for each in content.get("examples", {}).values()]
+        )
+
+    @property
+    def body(self) -> Any:
+        """The first of them; None where it takes no body."""
+        return next(iter(self.bodies), None)
+
+    @property
+    def permission(self) -> Permission | None:
+        """What it takes, beside a credential."""
+        for scheme in self.description["security"]:
+            for scopes in scheme.values():
+                return Permission(scopes[0]) if scopes else None
+        return None
+
     def address(self, slug: str, things: Mapping[str, str]) -> str:
         """Its path with these things in it."""
         return re.sub(r"{(\w+)}", lambda name: {"slug": slug, **things}[name[1]], self.path)
@@ -79,21 +103,6 @@ def resolved(schema: Json, schemas: Json) -> Json:
     """The schema itself, where it is a reference to one."""
     found: Json = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
     return found
-
-
-def example_of(schema: Json, schemas: Json) -> Any:
-    """What a reader of the document would send: the examples in it, put together."""
-    schema = resolved(schema, schemas)
-    for key in ("example", "default"):
-        if key in schema:
-            return schema[key]
-    if "properties" in schema:
-        required = set(schema.get("required", ()))
-        shown = {name: part for name, part in schema["properties"].items() if name in required or "example" in part}
-        return {name: example_of(part, schemas) for name, part in shown.items()}
-    if "items" in schema:
-        return [example_of(schema["items"], schemas)]
-    return schema["enum"][0] if "enum" in schema else None
 
 
 def things_of(library: Library) -> dict[str, str]:

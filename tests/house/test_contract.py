@@ -7,10 +7,10 @@ from flask import Flask
 from openapi_schema_validator import OAS31Validator
 from werkzeug.test import TestResponse
 
-from app.core.security import ROLE_PERMISSIONS, Permission, Role
+from app.core.security import ROLE_PERMISSIONS, Role
 from app.tenants.models import PLATFORM_ID
 from tests.conftest import Library
-from tests.house.contract import Operation, components, example_of, operations, things_of
+from tests.house.contract import Operation, components, operations, things_of
 
 ROLES = ["librarian", "lms", "kiosk", "read_only"]
 
@@ -27,15 +27,9 @@ def headers(app: Flask) -> dict[str, str]:
 
 
 def call(app: Flask, operation: Operation, slug: str, things: dict[str, str], headers: dict[str, str]) -> TestResponse:
-    body = example_of(operation.body_schema, components(app)) if operation.body_schema else None
     return app.test_client().open(
-        operation.address(slug, things), method=operation.method, headers=headers, json=body, buffered=True
+        operation.address(slug, things), method=operation.method, headers=headers, json=operation.body, buffered=True
     )
-
-
-def permission_of(operation: Operation) -> Permission | None:
-    _, _, told = operation.description.get("description", "").rpartition("Takes the permission `")
-    return Permission(told.removesuffix("`.")) if told.endswith("`.") else None
 
 
 def test_a_stranger_is_asked_who_they_are(app: Flask, library: Library, things: dict[str, str]) -> None:
@@ -49,7 +43,7 @@ def test_a_stranger_is_asked_who_they_are(app: Flask, library: Library, things: 
 def test_a_role_may_what_its_permissions_say(app: Flask, library: Library, things: dict[str, str], role: str) -> None:
     headers = {"Authorization": f"Bearer {library.key(role)}"}
     for operation in operations(app):
-        permission = permission_of(operation)
+        permission = operation.permission
         may = permission is None or permission in ROLE_PERMISSIONS[Role(role)]
         if (may and operation.method != "GET") or operation.path.endswith("/stream"):
             continue

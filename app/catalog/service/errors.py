@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 from app.core.errors import Conflict
 
 
@@ -9,6 +12,14 @@ class IsbnTaken(Conflict):
     """Another book of the tenant has this ISBN."""
 
     code = "isbn_taken"
+    member_schemas: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "isbns": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Those that are taken.",
+            "examples": [["9780441172719"]],
+        }
+    }
 
 
 class BookInUse(Conflict):

@@ -1,0 +1,164 @@
+"""One operation of the document: parameters, body and answers, completed from the marks on its view."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+
+from app.core.limits import TENANT_LIMITS
+from app.core.openapi import problems
+from app.core.openapi.examples import EXAMPLE_ID, example_of, in_this_standards_words
+from app.core.openapi.headers import LIMIT_HEADERS, referred
+from app.core.openapi.marks import Endpoint
+from app.core.schemas import json_types
+
+_SLUG = "^[a-z0-9]+(-[a-z0-9]+)*$"
+_JSON = "application/json"
+# What the parameters of paths are called, where they are no ids.
+_PATH_PARAMETERS: dict[str, dict[str, Any]] = {
+    "slug": {
+        "description": "The tenant, by its short name.",
+        "schema": {"type": "string", "pattern": _SLUG, "minLength": 2, "maxLength": 63},
+        "example": "demo",
+    },
+    "isbn": {"description": "ISBN-10 or ISBN-13, hyphens allowed.", "example": "9780441172719"},
+    "number": {"description": "The number of a version.", "example": "1"},
+    "first": {"description": "The number of the version to begin with.", "example": "1"},
+    "second": {"description": "The number of the version to end with.", "example": "2"},
+}
+
+_Part = dict[str, Any]
+
+
+def complete(operation: _Part, endpoint: Endpoint, components: _Part) -> None:
+    """Add what the marks tell, and examples, to what flask-smorest has found."""
+    operation["operationId"] = endpoint.name
+    operation.setdefault("security", _security(endpoint))
+    operation["x-rate-limits"] = [limit.value for limit in endpoint.limits]
+    operation["description"] = "\n\n".join(filter(None, [operation.get("description", ""), *_rules(endpoint)]))
+    operation["parameters"] = list(_parameters(operation, endpoint))
+    if "requestBody" in operation:
+        _complete_body(operation["requestBody"], endpoint, components)
+    operation["responses"] = dict(sorted(_answers(operation, endpoint, components).items()))
+
+
+def _security(endpoint: Endpoint) -> list[dict[str, list[str]]]:
+    """Either credential, with the permission it takes in the place that OpenAPI 3.1 has for it."""
+    if endpoint.access.is_public:
+        return []
+    permission = endpoint.access.permission
+    taken = [permission.value] if permission else []
+    return [{"bearer": taken}, {"apiKey": taken}]
+
+
+def _rules(endpoint: Endpoint) -> Iterator[str]:
+    if endpoint.access.permission:
+        yield f"Takes the permission `{endpoint.access.permission}`."
+    counted = [f"`{limit}` (per {'tenant' if limit in TENANT_LIMITS else 'caller'})" for limit in endpoint.limits]
+    if counted:
+        yield f"Counts against {' and '.join(counted)}."
+    elif endpoint.is_guarded:
+        yield "Counts against no limit."
+
+
+# — what is sent ———————————————————————————————————————————————————————————————————————————————————
+
+
+def _parameters(operation: _Part, endpoint: Endpoint) -> Iterator[_Part]:
+    for name in endpoint.path_parameters:
+        yield _path_parameter(name)
+    if endpoint.is_idempotent:
+        what = "Any text of your own, up to 255 characters: repeating the request with it gives the first answer again."
+        yield _header("Idempotency-Key", what, "5e1f0a52-order-4711", minLength=1, maxLength=255)
+    if endpoint.is_conditional:
+        yield _header("If-Match", "Change the object only if it still has this `ETag`.", '"5f3c9a7e1b2d4c6f8a0b1c2d"')
+    if endpoint.may_be_kept:
+        what = "Answer only if it is no longer the one with this `ETag`; else 304."
+        yield _header("If-None-Match", what, '"5f3c9a7e1b2d4c6f8a0b1c2d"')
+    for parameter in operation.get("parameters", []):
+        yield _query_parameter(parameter) if parameter["in"] == "query" else parameter
+
+
+def _path_parameter(name: str) -> _Part:
+    told = _PATH_PARAMETERS.get(name, {})
+    if name.endswith("_id"):
+        what = name.removesuffix("_id").replace("_", " ")
+        schema = {"type": "string", "format": "uuid"}
+        told = {"description": f"The id of the {what}.", "schema": schema, "example": EXAMPLE_ID}
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}, **told}
+
+
+def _header(name: str, description: str, example: str, **schema: Any) -> _Part:
+    return {
+        "name": name,
+        "in": "header",
+        "description": description,
+        "schema": {"type": "string", **schema},
+        "example": example,
+    }
+
+
+def _query_parameter(found: _Part) -> _Part:
+    """One of a query, whose example stands beside its schema."""
+    parameter = {name: part for name, part in found.items() if name != "allowEmptyValue"}
+    schema = in_this_standards_words(parameter["schema"])
+    if schema.get("type") == "array":
+        # Written as the text of a query, which is no array.
+        schema.pop("default", None)
+    parameter["example"] = example_of(schema, {})
+    schema.pop("examples", None)
+    return {**parameter, "schema": schema}
+
+
+def _complete_body(body: _Part, endpoint: Endpoint, components: _Part) -> None:
+    content = body["content"][_JSON]
+    body["required"] = True
+    _add_example(content, components)
+    body["content"] = dict.fromkeys(sorted(json_types(endpoint.method)), content)
+
+
+# — what is answered ———————————————————————————————————————————————————————————————————————————————
+
+
+def _answers(operation: _Part, endpoint: Endpoint, components: _Part) -> _Part:
+    answers = {
+        status: answer
+        for status, answer in operation["responses"].items()
+        # Without flask-smorest's own references to errors it would have described.
+        if status != "default" and "$ref" not in answer
+    }
+    if endpoint.may_be_kept and "200" in answers:
+        answers["304"] = {"description": "The client has this answer already."}
+    for status, answer in answers.items():
+        _complete_answer(answer, int(status), endpoint, components)
+    for code, errors in problems.refusals(endpoint, takes_body="requestBody" in operation).items():
+        components["examples"].update({error.code: problems.example(error) for error in errors})
+        answers[str(code)] = problems.answer(code, errors, endpoint)
+    return answers
+
+
+def _complete_answer(answer: _Part, status: int, endpoint: Endpoint, components: _Part) -> None:
+    for content in answer.get("content", {}).values():
+        _add_example(content, components)
+        described = components["schemas"].get(content.get("schema", {}).get("$ref", "").rpartition("/")[2], {})
+        if answer["description"] == HTTPStatus(status).phrase and "description" in described:
+            answer["description"] = described["description"]
+    answer["headers"] = {**referred(*_headers_of(status, endpoint)), **answer.get("headers", {})}
+
+
+def _headers_of(status: int, endpoint: Endpoint) -> Iterator[str]:
+    yield "X-Request-ID"
+    if status in {200, 304} and endpoint.may_be_kept:
+        yield "ETag"
+    if status in {201, 202, 301, 302}:
+        yield "Location"
+    if status in {200, 201, 202} and endpoint.is_idempotent:
+        yield "Idempotent-Replayed"
+    if endpoint.limits:
+        yield from LIMIT_HEADERS
+
+
+def _add_example(content: _Part, components: _Part) -> None:
+    if "schema" in content and "example" not in content and "examples" not in content:
+        content["example"] = example_of(content["schema"], components["schemas"])
