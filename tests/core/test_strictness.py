@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from app.catalog.schemas import BookListArguments
 from tests.conftest import Library
 
 
@@ -12,6 +13,15 @@ def test_parameters_of_an_operation_that_takes_none_are_refused(library: Library
 
     assert answer.status_code == 422
     assert answer.json["errors"] == [{"field": "nonsense", "message": "Unknown field."}]
+
+
+def test_a_parameter_given_twice_is_refused_whatever_was_loaded_before(library: Library) -> None:
+    BookListArguments().load({})
+
+    answer = library.get("/books?limit=1&limit=2")
+
+    assert answer.status_code == 422
+    assert answer.json["errors"] == [{"field": "limit", "message": "Give it once."}]
 
 
 def test_a_body_of_an_operation_that_takes_none_is_refused_but_an_empty_object_is_none(library: Library) -> None:
