@@ -15,7 +15,9 @@ from marshmallow import RAISE, Schema, ValidationError, fields, missing, validat
 from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
 from werkzeug.datastructures import MultiDict
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnprocessableEntity, UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnprocessableEntity
+
+from app.core.errors import InvalidJson, UnsupportedMediaType
 
 # PostgreSQL has no NUL in text, and the other C0 and C1 controls are never part of a name or a note.
 _CONTROL_CHARACTERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -25,6 +27,11 @@ _EARLIEST_YEAR = 1000
 _JSON = frozenset({"application/json"})
 # RFC 7396 gives the merge patch a type of its own.
 _JSON_TYPES = {"PATCH": _JSON | {"application/merge-patch+json"}}
+
+
+def json_types(method: str) -> frozenset[str]:
+    """The media types that the body of a request may have."""
+    return _JSON_TYPES.get(method, _JSON)
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -128,6 +135,9 @@ def parse_id(value: str) -> UUID | None:
         return None
 
 
+EXAMPLE_CURSOR = "q7Jx0mZrVd5-WyIyMDI2LTAxLTMxIl0"
+
+
 class ListArguments(StrictSchema):
     """The parameters of every list."""
 
@@ -137,21 +147,37 @@ class ListArguments(StrictSchema):
     cursor = Text(
         max_length=2000,
         load_default=None,
-        metadata={"description": "`next_cursor` of the page before; opaque."},
+        metadata={"description": "`next_cursor` of the page before; opaque.", "example": EXAMPLE_CURSOR},
     )
 
 
 def list_of(item: type[Schema]) -> type[Schema]:
     """The shape of a list of `item`."""
-    return StrictSchema.from_dict(
+    made = StrictSchema.from_dict(
         {
             "items": fields.List(fields.Nested(item), required=True),
-            "total": fields.Integer(required=True, metadata={"description": "Exact up to 10 000.", "example": 1}),
-            "total_relation": fields.String(required=True, validate=validate.OneOf(["eq", "gte"])),
-            "next_cursor": fields.String(required=True, allow_none=True),
+            **page_fields(),
         },
         name=item.__name__.removesuffix("Schema") + "List",
     )
+    made.__doc__ = "One page of a list."
+    return made
+
+
+def page_fields() -> dict[str, fields.Field[Any]]:
+    """What every page of a list has beside its items."""
+    relation = "`eq`: `total` is exact; `gte`: there are `total` or more."
+    return {
+        "total": fields.Integer(required=True, metadata={"description": "Exact up to 10 000.", "example": 1}),
+        "total_relation": fields.String(
+            required=True, validate=validate.OneOf(["eq", "gte"]), metadata={"description": relation}
+        ),
+        "next_cursor": fields.String(
+            required=True,
+            allow_none=True,
+            metadata={"description": "The `cursor` of the next page; null on the last one.", "example": None},
+        ),
+    }
 
 
 def whole_body(req: Request) -> bytes:
@@ -205,17 +231,15 @@ class BodyParser(FlaskParser):
 
         Raises:
             UnsupportedMediaType: the body is not declared as JSON.
-            BadRequest: it is not JSON in UTF-8.
+            InvalidJson: it is not JSON in UTF-8.
             RequestEntityTooLarge: it is larger than any body may be.
         """
-        if req.mimetype not in _JSON_TYPES.get(req.method, _JSON):
+        if req.mimetype not in json_types(req.method):
             raise UnsupportedMediaType("Send the body as JSON, with `Content-Type: application/json`.")
         try:
             return orjson.loads(whole_body(req))
         except orjson.JSONDecodeError as error:
-            refusal = BadRequest(f"The body is not JSON in UTF-8: {error}.")
-            refusal.problem_code = "invalid_json"  # type: ignore[attr-defined]  # read by the error handler
-            raise refusal from error
+            raise InvalidJson(f"The body is not JSON in UTF-8: {error}.") from error
 
     def handle_error(
         self, error: ValidationError, req: Request, schema: Schema, *, error_status_code: int | None, error_headers: Any
