@@ -22,6 +22,8 @@ from dotenv import dotenv_values
 _DEVELOPMENT_SECRET = "development-only-secret-never-use-it-in-production"  # noqa: S105 - refused in production
 _DEVELOPMENT_PII_KEY = b"development-only-pii-key-32bytes"
 _DEVELOPMENT_PII_KEYS = "dev:" + base64.b64encode(_DEVELOPMENT_PII_KEY).decode()
+# Of every role in docker-compose.override.yml.
+_DEVELOPMENT_PASSWORD = "development-only"  # noqa: S105 - refused in production
 _MIN_SECRET_CHARACTERS = 32
 _PII_KEY_BYTES = 32
 _N = TypeVar("_N", int, float)
@@ -84,6 +86,7 @@ class Settings:
     re_sync_interval_hours: int
     metrics_token: str | None
     metrics_folder: str | None
+    heartbeat_file: str | None
     job_lease_seconds: int
     log_level: str
     log_format: str
@@ -169,6 +172,7 @@ class _Reader:
             metrics_token=self._text("METRICS_TOKEN", "") or None,
             # prometheus_client reads the variable itself as well, when it is imported.
             metrics_folder=self._text("PROMETHEUS_MULTIPROC_DIR", "") or None,
+            heartbeat_file=self._text("HEARTBEAT_FILE", "") or None,
             job_lease_seconds=self._integer("JOB_LEASE_SECONDS", 60, 1, 3600),
             log_level=self._choice("LOG_LEVEL", ["DEBUG", "INFO", "WARNING", "ERROR"], "INFO"),
             log_format=self._choice("LOG_FORMAT", ["json", "console"], "json" if production else "console"),
@@ -250,6 +254,8 @@ class _Reader:
             self._fault(name, "is missing: set it to postgresql://user:password@host/database, or use `make run`.")
         elif not re.match(r"postgres(ql)?(\+psycopg2)?://", url):
             self._fault(name, "must begin with postgresql:// (other databases are not supported).")
+        elif self._environment == Environment.PRODUCTION and f":{_DEVELOPMENT_PASSWORD}@" in url:
+            self._fault(name, "holds the development password, which everybody knows: set one of your own.")
         # SQLAlchemy 2.1 reads a bare postgresql:// as psycopg 3, which is not the driver here.
         return re.sub(r"^postgres(ql)?(\+psycopg2)?://", "postgresql+psycopg2://", url)
 

@@ -11,10 +11,11 @@ import logging
 import time
 from collections.abc import Callable
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from celery import Celery, Task
-from celery.signals import heartbeat_sent, setup_logging, worker_process_init
+from celery.signals import after_task_publish, beat_init, heartbeat_sent, setup_logging, worker_process_init
 from flask import Flask
 from kombu import Connection, Exchange, Queue
 from kombu.exceptions import OperationalError as BrokerError
@@ -167,6 +168,7 @@ def _impatient_connection() -> Connection:
 
 def connect_worker_processes(app: Flask) -> None:
     """Let every forked worker process open connections of its own, and keep Celery from rearranging the logs."""
+    _give_signs_of_life(app)
 
     @worker_process_init.connect(weak=False)
     def _forget_parents_connections(**_: Any) -> None:
@@ -174,16 +176,32 @@ def connect_worker_processes(app: Flask) -> None:
             for name in (None, READS):
                 db.engines[name].dispose(close=False)
 
+    @setup_logging.connect(weak=False)
+    def _keep_logging(**_: Any) -> None:
+        """Being connected is enough: Celery then sets nothing up itself."""
+
+
+def _give_signs_of_life(app: Flask) -> None:
+    """Touch `HEARTBEAT_FILE` whenever Redis takes a heartbeat or a task from beat; tell `/health` of workers."""
+    settings: Settings = app.config["SETTINGS"]
+
+    def touch_file(**_: Any) -> None:
+        if settings.heartbeat_file:
+            Path(settings.heartbeat_file).touch()
+
     @heartbeat_sent.connect(weak=False)
     def _tell_health(**_: Any) -> None:
         try:
             app.extensions["redis"].set(WORKER_HEARTBEAT_KEY, "1", ex=WORKER_SILENT_SECONDS)
         except RedisError as error:
             log.warning("worker.heartbeat_failed", extra={"error": type(error).__name__})
+        else:
+            touch_file()
 
-    @setup_logging.connect(weak=False)
-    def _keep_logging(**_: Any) -> None:
-        """Being connected is enough: Celery then sets nothing up itself."""
+    @beat_init.connect(weak=False)
+    def _touch_with_every_tick(**_: Any) -> None:
+        # In beat alone: a worker that sends tasks and takes none is not well.
+        after_task_publish.connect(touch_file, weak=False)
 
 
 def queue_app() -> Celery:

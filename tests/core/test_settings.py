@@ -109,6 +109,14 @@ def test_production_refuses_the_development_values(keys: str) -> None:
     assert names_in(faults_of(environ)) == ["PII_KEYS", "SECRET_KEY"]
 
 
+@pytest.mark.parametrize("name", ["DATABASE_URL", "DATABASE_OWNER_URL"])
+def test_production_refuses_the_password_of_the_development_containers(name: str) -> None:
+    address = "postgresql://library_app:development-only@db/library"
+
+    assert names_in(faults_of({**PRODUCTION, name: address})) == [name]
+    assert Settings.from_environment({**REACHABLE, name: address}).environment == "development"
+
+
 @pytest.mark.parametrize(
     "keys", [",", " , ", "2026", f"2026:{PII_KEY},", f"2026:{PII_KEY},2026:{PII_KEY}", "2026:c2hvcnQ="]
 )
@@ -175,8 +183,10 @@ def test_the_example_lists_every_variable_and_nothing_else() -> None:
     read -= {"DEBUG", "INFO", "WARNING", "ERROR"}
     read |= {f"{name}_RATE_LIMIT_{part}" for name in pairs for part in ("REQUESTS", "WINDOW_SECONDS")}
     listed = set(re.findall(r"^#?([A-Z][A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
-    # The last two are read by the commands that start processes, not by the application.
-    assert listed == (read - pairs) | {"PORT", "WORKER_PROCESSES"}
+    # These are read by the commands that start processes and by compose, not by the application.
+    others = {"PORT", "WORKER_PROCESSES", "COMPOSE_FILE", "IMAGE_TAG", "REVISION"}
+    passwords = {"POSTGRES_PASSWORD", "DATABASE_OWNER_PASSWORD", "DATABASE_PASSWORD"}
+    assert listed == (read - pairs) | others | passwords
 
 
 def test_the_example_holds_no_value_that_would_be_refused() -> None:
