@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import orjson
 
 from app.core.commands import CommandGroup
 from app.demo import service
@@ -30,7 +31,8 @@ def load_demo(site: str, keys_file: Path) -> None:
     if not service.is_loaded():
         click.echo(f"Recorded {service.load_demo()} books of Open Library in the library 'demo'.", err=True)
         keys_file.unlink(missing_ok=True)
-    if not keys_file.exists() or f"={site}\n" not in keys_file.read_text():
+    is_written = keys_file.exists() and _postman_file(keys_file).exists()
+    if not is_written or f"={site}\n" not in keys_file.read_text():
         _write(keys_file, service.make_keys(), site)
     _explain(keys_file, site)
 
@@ -56,8 +58,24 @@ def _write(keys_file: Path, keys: DemoKeys, site: str) -> None:
     lines = {"LIBRARY_SITE": site, "LIBRARY": f"{site}/api/v1/tenants/{service.SLUG}", "PLATFORM_KEY": keys.platform}
     lines |= {f"{name.upper()}_KEY": key for name, key in keys.by_account.items()}
     keys_file.parent.mkdir(parents=True, exist_ok=True)
-    keys_file.touch(mode=0o600)
-    keys_file.write_text("".join(f"export {name}={value}\n" for name, value in lines.items()))
+    # What the Postman collection can't know by itself.
+    variables = {"base_url": site, "platform_key": keys.platform, "librarian_key": keys.by_account["librarian"]}
+    environment = {
+        "name": "Library API, demo",
+        "values": [{"key": name, "value": value, "enabled": True} for name, value in variables.items()],
+        "_postman_variable_scope": "environment",
+    }
+    _write_privately(_postman_file(keys_file), orjson.dumps(environment, option=orjson.OPT_INDENT_2).decode())
+    _write_privately(keys_file, "".join(f"export {name}={value}\n" for name, value in lines.items()))
+
+
+def _postman_file(keys_file: Path) -> Path:
+    return keys_file.with_suffix(".postman_environment.json")
+
+
+def _write_privately(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text)
 
 
 def _explain(keys_file: Path, site: str) -> None:
@@ -65,6 +83,7 @@ def _explain(keys_file: Path, site: str) -> None:
         f"""\
   Demo library   {site}/api/v1/tenants/{service.SLUG}
   Demo keys      {keys_file} (PLATFORM_KEY, {", ".join(f"{name.upper()}_KEY" for name in service.ACCOUNTS)})
+  For Postman    {_postman_file(keys_file)}, an environment for the collection
 
 Try, in another terminal:
 

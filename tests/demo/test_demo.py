@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,30 @@ def test_the_keys_work_and_lie_in_a_file_that_only_its_owner_reads(app: Flask, k
     assert written["LIBRARY"] == f"{SITE}/api/v1/tenants/demo"
     assert stat.S_IMODE(keys_file.stat().st_mode) == 0o600
     assert written["LIBRARIAN_KEY"] not in shown
+
+
+def test_an_environment_for_postman_lies_beside_the_keys(app: Flask, keys_file: Path) -> None:
+    load(app, keys_file)
+
+    postman = keys_file.parent / "demo.postman_environment.json"
+    written = json.loads(postman.read_text())
+    values = {each["key"]: each["value"] for each in written["values"]}
+    assert values == {
+        "base_url": SITE,
+        "platform_key": keys(keys_file)["PLATFORM_KEY"],
+        "librarian_key": keys(keys_file)["LIBRARIAN_KEY"],
+    }
+    assert written["_postman_variable_scope"] == "environment"
+    assert stat.S_IMODE(postman.stat().st_mode) == 0o600
+
+
+def test_the_platforms_calls_are_not_held_up_while_one_tries_things(app: Flask, keys_file: Path) -> None:
+    load(app, keys_file)
+
+    answer = app.test_client().get(
+        "/api/v1/tenants/platform", headers={"Authorization": f"Bearer {keys(keys_file)['PLATFORM_KEY']}"}
+    )
+    assert answer.get_json()["limits"]["api_requests_per_minute"] == 6000
 
 
 def test_another_address_brings_new_keys_and_ends_the_old_ones(app: Flask, keys_file: Path) -> None:

@@ -1,49 +1,238 @@
-"""The Postman collection is what the code writes, and holds every operation and nothing else."""
+"""The Postman collection is what the code writes and holds every operation; its plan is read strictly."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
+import pytest
 from flask import Flask
 
 from app.core import openapi, postman
+from app.health.cli import PLAN
 
 ROOT = Path(__file__).parent.parent.parent
+VARIABLE = re.compile(r"{{([^{}$][^{}]*)}}")
+Json = dict[str, Any]
+
+DOCUMENT: Json = {
+    "info": {"title": "Library", "description": "Books."},
+    "tags": [{"name": "catalog", "description": "Books."}],
+    "paths": {
+        "/books": {
+            "post": {
+                "operationId": "create_book",
+                "tags": ["catalog"],
+                "summary": "Create a book",
+                "requestBody": {"content": {"application/json": {"example": {"title": "Dune"}}}},
+                "responses": {
+                    "201": {"content": {"application/json": {"example": {"id": "b1"}}}},
+                    "409": {"content": {"application/problem+json": {"examples": {"isbn_taken": {"value": {}}}}}},
+                },
+            }
+        },
+        "/books/{book_id}": {
+            "get": {
+                "operationId": "show_book",
+                "tags": ["catalog"],
+                "summary": "Show a book",
+                "parameters": [{"name": "book_id", "in": "path"}],
+                "responses": {"200": {"content": {"application/json": {"example": {"id": "b1"}}}}},
+            }
+        },
+    },
+}
+CREATE = '[[catalog]]\ncall = "create_book"\nremember = { book_id = "id" }\n'
+SHOW = '[[catalog]]\ncall = "show_book"\n'
 
 
-def test_the_committed_collection_is_as_the_code_writes_it(in_app: Flask) -> None:
+@pytest.fixture
+def document(in_app: Flask) -> Json:
+    return openapi.document(in_app)
+
+
+@pytest.fixture
+def plan(document: Json) -> postman.Plan:
+    return postman.read_plan(PLAN.read_text(encoding="utf-8"), document)
+
+
+@pytest.fixture
+def collection(document: Json, plan: postman.Plan) -> Json:
+    return postman.collection(document, plan)
+
+
+def items(collection: Json) -> Iterator[Json]:
+    for folder in collection["item"]:
+        yield from folder["item"]
+
+
+def script(item: Json, listen: str) -> str:
+    return "\n".join(line for each in item["event"] if each["listen"] == listen for line in each["script"]["exec"])
+
+
+# — the collection ——————————————————————————————————————————————————————————————————————————————————————————————————
+
+
+def test_the_committed_collection_is_as_the_code_writes_it(document: Json, plan: postman.Plan) -> None:
     committed = (ROOT / postman.FILE_NAME).read_bytes()
 
-    assert committed == postman.write(openapi.document(in_app)), "The collection is stale: run `make postman`."
+    assert committed == postman.write(document, plan), "The collection is stale: run `flask postman write`."
 
 
-def test_every_operation_is_in_the_collection_and_nothing_else(in_app: Flask) -> None:
-    document = openapi.document(in_app)
-    operations = {
-        (method.upper(), "/" + path.strip("/").replace("{slug}", "{tenant_slug}"))
+def test_every_operation_is_in_the_collection_and_nothing_else(document: Json, collection: Json) -> None:
+    requests = [(item["request"]["method"], "/".join(item["request"]["url"]["path"])) for item in items(collection)]
+    operations = [
+        (method.upper(), re.sub(r"{\w+}", "[^/]+", path).strip("/"))
         for path, found in document["paths"].items()
         for method in found
-    }
-
-    collection = orjson.loads(postman.write(document))
-
-    requests = [item["request"] for folder in collection["item"] for item in folder["item"]]
-    named = [
-        (each["method"], each["url"]["raw"].removeprefix("{{base_url}}").replace("{{", "{").replace("}}", "}"))
-        for each in requests
     ]
-    assert sorted(named) == sorted(operations)
+
+    for method, pattern in operations:
+        assert any(each == method and re.fullmatch(pattern, path) for each, path in requests), pattern
+    for method, path in requests:
+        assert any(each == method and re.fullmatch(pattern, path) for each, pattern in operations), path
     assert {folder["name"] for folder in collection["item"]} == {"tenants", "auth", "catalog", "ingestion", "health"}
 
 
-def test_the_collection_has_a_variable_for_every_parameter(in_app: Flask) -> None:
-    collection = postman.collection(openapi.document(in_app))
+def test_every_request_is_held_against_what_is_expected(collection: Json) -> None:
+    for item in items(collection):
+        tests = script(item, "test")
+        assert "the status is " in tests, item["name"]
+        assert "it has a request id" in tests, item["name"]
+        expected = item["response"][0]["code"]
+        assert f"pm.expect(pm.response.code).to.eql({expected})" in tests, item["name"]
+        assert ("the content is " in tests) is (expected // 100 != 3 and expected != 204), item["name"]
+        assert ("pm.expect(body().code)" in tests) is (expected >= 400), item["name"]
 
-    assert {each["key"] for each in collection["variable"]} >= {
-        "base_url",
-        "tenant_slug",
-        "api_key",
-        "book_id",
-        "job_id",
-    }
+
+def test_every_request_has_an_example_answer(collection: Json) -> None:
+    for item in items(collection):
+        for answer in item["response"]:
+            assert answer["originalRequest"]["method"] == item["request"]["method"]
+            has_body = answer["code"] // 100 != 3 and answer["code"] != 204
+            assert bool(answer["body"]) is has_body, f"{item['name']}: {answer['name']}"
+            assert answer["body"] != "null", f"{item['name']}: the document has no example of {answer['name']}."
+
+
+def test_every_request_is_described_and_called_by_a_name_of_its_own(collection: Json) -> None:
+    names = [item["name"] for item in items(collection)]
+
+    assert len(set(names)) == len(names)
+    assert all(item["request"]["description"] for item in items(collection))
+
+
+def test_every_variable_that_is_used_is_defined(collection: Json) -> None:
+    defined = {each["key"] for each in collection["variable"]}
+
+    used = set(VARIABLE.findall(orjson.dumps(collection).decode()))
+
+    assert used <= defined
+    assert {"base_url", "tenant_slug", "api_key", "access_token", "platform_key", "book_id", "job_id"} <= used
+
+
+def test_what_is_deleted_was_made_to_be_deleted(collection: Json) -> None:
+    deleted = [item["request"]["url"]["raw"] for item in items(collection) if item["request"]["method"] == "DELETE"]
+
+    assert deleted
+    assert all("spare" in address or "made" in address for address in deleted), deleted
+
+
+def test_the_errors_that_a_client_must_handle_are_shown(collection: Json) -> None:
+    statuses = {item["response"][0]["code"] for item in items(collection)}
+
+    assert statuses >= {304, 400, 401, 403, 404, 409, 412, 415, 422, 429}
+
+
+def test_only_what_the_chain_waits_for_is_asked_again_and_not_for_ever(collection: Json) -> None:
+    [waiting] = [item for item in items(collection) if "setNextRequest" in script(item, "test")]
+
+    assert waiting["name"] == "Show a job and how far it is"
+    assert "tries < 120" in script(waiting, "test")
+
+
+def test_redirects_are_not_followed_out_of_the_service(collection: Json) -> None:
+    for item in items(collection):
+        redirects = item["response"][0]["code"] in (301, 302)
+        if redirects:
+            assert item["protocolProfileBehavior"] == {"followRedirects": False}, item["name"]
+
+
+# — the plan ————————————————————————————————————————————————————————————————————————————————————————————————————————
+
+
+def test_a_plan_becomes_requests_in_its_order() -> None:
+    made = postman.collection(DOCUMENT, postman.read_plan(CREATE + SHOW, DOCUMENT))
+
+    [folder] = made["item"]
+    assert [item["name"] for item in folder["item"]] == ["Create a book", "Show a book"]
+    create, show = folder["item"]
+    assert create["request"]["body"]["raw"] == '{\n  "title": "Dune"\n}'
+    assert "pm.collectionVariables.set('book_id', body().id);" in script(create, "test")
+    assert show["request"]["url"]["raw"] == "{{base_url}}/books/{{book_id}}"
+    assert made["variable"] == [
+        {"key": "book_id", "value": "", "type": "string", "description": "Set by “Create a book”."}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "check"),
+    [
+        ('{ id = "b1" }', "pm.expect(body().id).to.eql('b1')"),
+        ('{ "authors.0.name" = "Eve" }', "pm.expect(body().authors[0].name).to.eql('Eve')"),
+        ('{ id = "{{book_id}}" }', "pm.expect(body().id).to.eql(pm.variables.replaceIn('{{book_id}}'))"),
+        ("{ total = { at_least = 3 } }", "pm.expect(body().total).to.be.at.least(3)"),
+        ("{ items = { length = 2 } }", "pm.expect(body().items).to.have.lengthOf(2)"),
+        ('{ source = { one_of = ["a", "b"] } }', "pm.expect(body().source).to.be.oneOf(['a', 'b'])"),
+        ('{ cover = { kind = "null" } }', "pm.expect(body().cover).to.be.a('null')"),
+        ('{ text = { includes = "it\'s" } }', "pm.expect(pm.response.text()).to.include('it\\'s')"),
+        ('{ "header:ETag" = "\\"1\\"" }', "pm.expect(pm.response.headers.get('ETag')).to.eql('\"1\"')"),
+    ],
+)
+def test_what_an_answer_must_hold_is_said_without_javascript(words: str, check: str) -> None:
+    made = postman.collection(DOCUMENT, postman.read_plan(f"{CREATE}{SHOW}expect = {words}\n", DOCUMENT))
+
+    assert check in script(made["item"][0]["item"][1], "test")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[[catalog]", "It is not TOML"),
+        (CREATE, "The operation 'show_book' has no step: add `[[catalog]]` with `call = \"show_book\"`."),
+        (f'{CREATE}{SHOW}[[catalog]]\ncall = "show_bok"\n', "no operation 'show_bok'; is 'show_book' meant?"),
+        (f"{CREATE}{SHOW}expects = 1\n", "the words expects mean nothing"),
+        (CREATE.replace("catalog", "auth") + SHOW, "the operation belongs under [[catalog]]"),
+        (f"{CREATE}{SHOW}status = 418\n", "the document knows no answer 418 of it"),
+        (f"{CREATE}status = 409\n{SHOW}", "an answer of 400 and above needs its `code`"),
+        (f'{CREATE}status = 409\ncode = "taken"\n{SHOW}', "no 'taken' among its answers 409: isbn_taken"),
+        (f"{CREATE}{SHOW}body = {{}}\n", "it takes no body"),
+        (f'{CREATE}{SHOW}path = {{ bok_id = "1" }}\n', "no parameter 'bok_id' in its path; is 'book_id' meant?"),
+        (f'{CREATE}{SHOW}query = {{ q = "1" }}\n', "no parameter 'q' in its query"),
+        (f'{CREATE}{SHOW}expect = {{ id = {{ like = "b" }} }}\n', "`expect` knows no 'like'"),
+        (SHOW + CREATE, "'Show a book' uses {{book_id}}, which no step before it sets or remembers"),
+        (f'{CREATE}{SHOW}as = "somebody"\n', "'Show a book' uses {{somebody}}"),
+        (CREATE + SHOW + SHOW, "Several requests are called 'Show a book'"),
+    ],
+)
+def test_a_plan_that_does_not_fit_the_document_is_refused(text: str, fault: str) -> None:
+    with pytest.raises(postman.PlanError) as refused:
+        postman.read_plan(text, DOCUMENT)
+
+    assert fault in str(refused.value)
+
+
+def test_a_stale_collection_is_told_from_a_fresh_one(
+    in_app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runner = in_app.test_cli_runner()
+
+    missing = runner.invoke(args=["postman", "write", "--check"])
+    written = runner.invoke(args=["postman", "write"])
+    fresh = runner.invoke(args=["postman", "write", "--check"])
+
+    assert (missing.exit_code, written.exit_code, fresh.exit_code) == (1, 0, 0)
+    assert "is stale: run `flask postman write`" in missing.output
