@@ -33,6 +33,7 @@ from app.tenants import service as tenants
 from app.tenants.models import PLATFORM_ID
 from deploy.local import engines
 from deploy.local.engines import Engines
+from tests.documented import DocumentedClient
 
 TEST_ENVIRONMENT = {
     "APP_ENV": "test",
@@ -113,6 +114,7 @@ def make_app(migrated: dict[str, str], owner: Engine) -> Iterator[Callable[..., 
 
     def make(**changes: str) -> Flask:
         app = create_app(Settings.from_environment({**migrated, **changes}))
+        app.test_client_class = DocumentedClient
         made.append(app)
         return app
 

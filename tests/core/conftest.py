@@ -19,6 +19,7 @@ from app.settings import Settings
 from deploy.local import engines
 from deploy.local.engines import Engines
 from tests.conftest import TEST_ENVIRONMENT
+from tests.documented import DocumentedClient
 
 
 class LogLines:
@@ -75,6 +76,7 @@ def make_breakable_app(breakable: Engines) -> Iterator[Callable[..., Flask]]:
 
     def make(**changes: str) -> Flask:
         made.append(create_app(Settings.from_environment({**TEST_ENVIRONMENT, **breakable.environment(), **changes})))
+        made[-1].test_client_class = DocumentedClient
         forget_broker()
         return made[-1]
 
