@@ -8,7 +8,7 @@ SHELL := /bin/sh
 IN := .venv/bin/python
 BUILT := .venv/installed
 # Commands that only look at the code still read the settings; these addresses are never connected to.
-NOWHERE := DATABASE_URL=postgresql://nowhere/library REDIS_URL=redis://nowhere
+NOWHERE := DATABASE_URL=postgresql://nowhere/library REDIS_URL=redis://nowhere LOG_LEVEL=ERROR
 
 .PHONY: help run test lint types format bench openapi postman hooks workflows audit outdated lock clean reset
 
@@ -54,15 +54,18 @@ bench: $(BUILT) ## measures speed and memory; needs wrk
 openapi: $(BUILT) ## writes the OpenAPI document from the code
 	@$(NOWHERE) $(IN) -m flask --app wsgi openapi write
 
-postman: $(BUILT) ## writes the Postman collection from the code
+postman: $(BUILT) ## writes the Postman collection and runs it; ARGS="--offline" or "--against .data/demo.env"
 	@$(NOWHERE) $(IN) -m flask --app wsgi postman write
+	@$(IN) -m tests.postman $(ARGS)
 
-lock: ## writes requirements.txt and requirements-dev.txt from pyproject.toml; needs uv
+lock: ## writes the requirements files from pyproject.toml; needs uv
 	@command -v uv >/dev/null || { echo "make lock: needs uv (pip install uv)" >&2; exit 1; }
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		pyproject.toml -o requirements.txt
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--group local --group dev pyproject.toml -o requirements-dev.txt
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--group postman -o requirements-postman.txt
 
 outdated: $(BUILT) ## lists locked packages of which there is a newer release
 	@$(IN) -m pip list --outdated
@@ -71,7 +74,7 @@ audit: $(BUILT) ## looks all locked packages up for known vulnerabilities; needs
 	@$(IN) -m pip_audit --strict --disable-pip --require-hashes -r requirements-dev.txt
 
 clean: ## removes what was built and cached; the data stay
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info
+	@rm -rf .venv tests/postman/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 reset: $(BUILT) ## removes the data of `make run`
