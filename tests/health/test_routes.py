@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import re
 import signal
 import subprocess
@@ -9,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urljoin
 
 import psutil
 import pytest
@@ -223,18 +226,91 @@ def test_the_openapi_document_is_valid(client: FlaskClient) -> None:
     assert document["openapi"].startswith("3.1")
 
 
-def test_the_documents_need_no_internet(client: FlaskClient) -> None:
-    loaded = re.compile(r"""(?:src|href)\s*=\s*["']([^"'#]+)""")
-    for page in ("/docs", "/docs/errors"):
-        answer = client.get(page, buffered=True)
-        assert answer.status_code == 200
-        assert answer.content_type.startswith("text/html")
-        parts = loaded.findall(answer.text)
-        assert all(part.startswith("/") for part in parts), parts
-        assert [client.get(part, buffered=True).status_code for part in parts] == [200] * len(parts)
+PAGES = ["/docs", "/docs/errors"]
 
 
-@pytest.mark.parametrize("name", ["nothing.js", "..%2froutes.py", "%2e%2e%2froutes.py", "../routes.py", "%00"])
+def parts_of(client: FlaskClient, page: str) -> list[str]:
+    """The addresses that a page leads to, as its browser understands them."""
+    found = re.findall(r"""(?:src|href)\s*=\s*["']([^"'#]+)""", client.get(page).text)
+    return [urljoin(page, each) for each in found]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_pages_need_no_internet(client: FlaskClient, page: str) -> None:
+    parts = parts_of(client, page)
+
+    assert client.get(page).content_type == "text/html; charset=utf-8"
+    assert len(parts) >= 4
+    assert {part: client.get(part).status_code for part in parts} == dict.fromkeys(parts, 200)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_pages_work_below_a_proxys_own_path(client: FlaskClient, page: str) -> None:
+    linked = re.findall(r"""(?:src|href)\s*=\s*["']([^"'#]+)""", client.get(page).text)
+
+    assert not [each for each in linked if each.startswith("/")]
+    assert client.get("/openapi.json").get_json()["servers"][0]["url"] == "."
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_pages_run_no_script_but_their_own(client: FlaskClient, page: str) -> None:
+    answer = client.get(page)
+
+    policy = answer.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert not re.search(r"<script>|<style|\son\w+=|\sstyle=", answer.text)
+
+
+def test_parts_that_name_their_version_are_kept_for_good_and_others_are_asked_for(client: FlaskClient) -> None:
+    kept = {part: client.get(part).headers["Cache-Control"] for part in parts_of(client, "/docs") if "/static/" in part}
+
+    versioned = {part for part in kept if "/swagger-ui-" in part}
+    assert {kept[part] for part in versioned} == {"max-age=31536000, immutable"}
+    assert {kept[part] for part in kept.keys() - versioned} == {"no-cache"}
+    assert len(versioned) == 2
+
+
+@pytest.mark.parametrize("address", ["/docs", "/docs/errors", "/openapi.json", "/docs/static/docs.js"])
+def test_what_is_large_and_always_the_same_is_sent_short_and_once(client: FlaskClient, address: str) -> None:
+    whole = client.get(address)
+    short = client.get(address, headers={"Accept-Encoding": "gzip"})
+    again = client.get(address, headers={"Accept-Encoding": "gzip", "If-None-Match": short.headers["ETag"]})
+    refused = client.get(address, headers={"Accept-Encoding": "gzip;q=0"})
+
+    assert gzip.decompress(short.data) == whole.data == refused.data
+    assert short.headers["Content-Encoding"] == "gzip"
+    assert "Content-Encoding" not in whole.headers
+    assert short.headers["Vary"] == whole.headers["Vary"] == "Accept-Encoding"
+    assert short.headers["ETag"] != whole.headers["ETag"]
+    assert (again.status_code, again.data) == (304, b"")
+
+
+def test_swagger_ui_is_what_was_published() -> None:
+    (folder,) = (ROOT / "app/health/static").glob("swagger-ui-*")
+    lines = (folder / "SHA256SUMS").read_text().splitlines()
+    noted = {name: digest for digest, name in (line.split() for line in lines)}
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+    del found["SHA256SUMS"]
+    assert found == noted
+    assert {"LICENSE", "NOTICE", "swagger-ui-bundle.js.LICENSE.txt"} < noted.keys()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nothing.js",
+        "..%2froutes.py",
+        "%2e%2e%2froutes.py",
+        "../routes.py",
+        "%00",
+        "",
+        "swagger-ui-5.35.0",
+        "%2fetc%2fhosts",
+    ],
+)
 def test_only_the_parts_of_the_page_are_given_out(client: FlaskClient, name: str) -> None:
     assert client.get(f"/docs/static/{name}").status_code == 404
 
@@ -245,7 +321,19 @@ def test_every_problem_leads_to_its_explanation(library: Library) -> None:
 
     path, _, anchor = problem["type"].partition("#")
     assert path == "/docs/errors"
-    assert f'id="{anchor}"' in page
+    assert f'<h2 id="{anchor}">' in page
+
+
+def test_every_explanation_stands_in_the_list_with_its_status(client: FlaskClient) -> None:
+    codes = re.findall(r"^## (\w+)$", (ROOT / "docs/errors.md").read_text(), re.MULTILINE)
+
+    page = client.get("/docs/errors").text
+
+    contents = page[page.index('<div class="toc">') : page.index("<h2")]
+    assert re.findall(r'href="#(\w+)"', contents) == codes
+    # A status with a full stop would be taken for the number of a list's item.
+    assert "<ol" not in page
+    assert "<p>409: Another tenant has this slug." in page
 
 
 def test_the_commands_write_the_documents(app: Flask, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def init_app(app: Flask) -> None:
                 "description": OVERVIEW,
                 "license": {"name": "MIT", "identifier": "MIT"},
             },
-            "servers": [{"url": "/", "description": "The server that this document was fetched from."}],
+            "servers": [{"url": ".", "description": "The server that this document was fetched from."}],
         },
     )
     api.ERROR_SCHEMA = None

@@ -3,14 +3,20 @@ const followTheSystem = () => document.documentElement.classList.toggle("dark-mo
 dark.addEventListener("change", followTheSystem);
 followTheSystem();
 
-// Swagger UI's own filter knows the names of tags only.
-const filterOperations = (tags, phrase) => {
-  const wanted = phrase.toLowerCase();
-  const isWanted = (found) => [found.get("path"), found.get("method"), found.getIn(["operation", "summary"])]
-    .join(" ").toLowerCase().includes(wanted);
-  return tags
-    .map((tag, name) => name.includes(wanted) ? tag : tag.update("operations", (each) => each.filter(isWanted)))
-    .filter((tag) => tag.get("operations").size > 0);
+// The page shows the document as it is, but for two things that would stand in the way of trying.
+const easeTrying = (updateJsonSpec) => (openapi) => {
+  // A field for each way of sending the same key, the cursor in the last of them.
+  const { bearer } = openapi.components.securitySchemes;
+  openapi.components.securitySchemes = { bearer };
+  // Every field filled with its example: a request with all filters at once finds nothing.
+  for (const operation of Object.values(openapi.paths).flatMap(Object.values)) {
+    for (const parameter of operation.parameters ?? []) {
+      if (parameter.required || !("example" in parameter)) continue;
+      parameter.description = `${parameter.description ?? ""} For example \`${parameter.example}\`.`;
+      delete parameter.example;
+    }
+  }
+  return updateJsonSpec(openapi);
 };
 
 const ui = SwaggerUIBundle({
@@ -24,10 +30,12 @@ const ui = SwaggerUIBundle({
   displayRequestDuration: true,
   filter: true,
   tryItOutEnabled: true,
-  plugins: [{ fn: { opsFilter: filterOperations } }],
+  plugins: [{ statePlugins: { spec: { wrapActions: { updateJsonSpec: easeTrying } } } }],
   // The key outlives a reload but not the tab: a library's computers are shared, so it is not kept in localStorage.
-  onComplete: () => ui.authActions.restoreAuthorization(JSON.parse(sessionStorage.getItem("key") ?? "{}")),
+  onComplete: () => ui.authActions.restoreAuthorization({
+    authorized: JSON.parse(sessionStorage.getItem("authorized") ?? "{}"),
+  }),
 });
 window.addEventListener("pagehide", () => {
-  sessionStorage.setItem("key", JSON.stringify(ui.authSelectors.authorized().toJS()));
+  sessionStorage.setItem("authorized", JSON.stringify(ui.authSelectors.authorized()));
 });
