@@ -7,6 +7,7 @@ endpoints, unknown addresses, other methods) are left alone.
 
 from __future__ import annotations
 
+from gzip import decompress
 from typing import Any
 
 import orjson
@@ -126,4 +127,5 @@ def _faults_of_body(document: _Document, documented: Json, answer: TestResponse)
         return [f"The media type {answer.mimetype!r} is none of {', '.join(documented['content'])}."]
     if answer.mimetype not in _JSON or answer.request.method == "HEAD":
         return []
-    return document.faults(content["schema"], orjson.loads(answer.get_data()))
+    body = answer.get_data()
+    return document.faults(content["schema"], orjson.loads(decompress(body) if answer.content_encoding else body))
