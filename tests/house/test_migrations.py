@@ -14,7 +14,8 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.pool import NullPool
 
 from app import create_app
-from app.extensions import db
+from app.demo.service import load_demo
+from app.extensions import db, redis
 from app.settings import Settings
 from tests.conftest import database_of_its_own
 
@@ -58,6 +59,10 @@ def scratch(environment: dict[str, str], name: str) -> Iterator[Engine]:
         engine = create_engine(settings.database_owner_url, poolclass=NullPool)
         with create_app(settings).app_context():
             yield engine
+            redis.client.flushdb()
+            db.session.remove()
+            for each in db.engines.values():
+                each.dispose()
 
 
 def test_models_and_migrations_agree(environment: dict[str, str]) -> None:
@@ -88,6 +93,16 @@ def test_migrations_go_up_and_down_and_up(environment: dict[str, str]) -> None:
 
     assert left == {"alembic_version"}, f"Let downgrade() drop these as well: {sorted(left)}"
     assert again == first, "Downgrading leaves something behind that upgrading meets again."
+
+
+def test_migrations_go_down_from_a_filled_database_and_up_again(environment: dict[str, str]) -> None:
+    with scratch(environment, "filled"):
+        upgrade()
+        books = load_demo()
+        downgrade(revision="base")
+        upgrade()
+
+        assert load_demo() == books > 0, "Of what was there before, something is left, or the tables are others."
 
 
 def test_migrations_are_one_line() -> None:
