@@ -43,10 +43,11 @@ class DocumentedClient(FlaskClient):
         return answer
 
 
-class _Document:
+class Document:
     """The document, with the validators of its parts; the same for all apps of a process."""
 
     def __init__(self, content: Json) -> None:
+        """Take the document's JSON."""
         self._components = content["components"]
         self._validators: dict[int, Draft202012Validator] = {}
         self._operations = {
@@ -73,17 +74,18 @@ class _Document:
         return [f"{'.'.join(map(str, fault.instance_path))}: {fault.message}" for fault in validator.iter_errors(value)]
 
 
-_documents: list[_Document] = []
+_documents: list[Document] = []
 
 
-def _document(app: Flask) -> _Document:
+def document_of(app: Flask) -> Document:
+    """The document of an app."""
     if not _documents:
-        _documents.append(_Document(openapi.document(app)))
+        _documents.append(Document(openapi.document(app)))
     return _documents[0]
 
 
 def _check(app: Flask, answer: TestResponse) -> None:
-    document = _document(app)
+    document = document_of(app)
     method = "GET" if answer.request.method == "HEAD" else answer.request.method
     try:
         endpoint, _ = app.url_map.bind("localhost").match(answer.request.path, method)
@@ -98,14 +100,14 @@ def _check(app: Flask, answer: TestResponse) -> None:
             raise UndocumentedAnswer(f"{asked} {told}, which is not as the OpenAPI document says: {faults}")
 
 
-def _faults(document: _Document, operation: Json, answer: TestResponse) -> list[str]:
+def _faults(document: Document, operation: Json, answer: TestResponse) -> list[str]:
     documented = operation["responses"].get(str(answer.status_code))
     if documented is None:
         return [f"The status is none of {', '.join(operation['responses'])}."]
     return [*_faults_of_headers(document, documented, answer), *_faults_of_body(document, documented, answer)]
 
 
-def _faults_of_headers(document: _Document, documented: Json, answer: TestResponse) -> list[str]:
+def _faults_of_headers(document: Document, documented: Json, answer: TestResponse) -> list[str]:
     faults = []
     for name, reference in documented["headers"].items():
         header, value = document.header(reference), answer.headers.get(name)
@@ -119,7 +121,7 @@ def _faults_of_headers(document: _Document, documented: Json, answer: TestRespon
     return faults
 
 
-def _faults_of_body(document: _Document, documented: Json, answer: TestResponse) -> list[str]:
+def _faults_of_body(document: Document, documented: Json, answer: TestResponse) -> list[str]:
     if "content" not in documented:
         return [] if answer.is_streamed or not answer.get_data() else ["There is a body."]
     content = documented["content"].get(answer.mimetype)

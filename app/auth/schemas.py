@@ -72,7 +72,9 @@ class ServiceAccountWithKeysSchema(ServiceAccountSchema):
 class ServiceAccountListArguments(ListArguments):
     """Filters and order of the list of service accounts."""
 
-    role = Text(validate=validate.OneOf(_ALL_ROLES))
+    role = Text(
+        validate=validate.OneOf(_ALL_ROLES), metadata={"description": "Only those of this role.", "example": "lms"}
+    )
     sort = Text(validate=validate.OneOf(SERVICE_ACCOUNTS.sort_names), load_default=SERVICE_ACCOUNTS.default_sort)
 
 

@@ -402,6 +402,7 @@ def _lifted() -> fields.Raw:
 OverridesSchema = StrictSchema.from_dict(
     {name: _lifted() for name in BookChangesSchema().fields}, name="LiftedOverrides"
 )
+OverridesSchema.__doc__ = "The fields whose override is lifted."
 
 
 class BookPatchSchema(BookChangesSchema):

@@ -178,9 +178,14 @@ class BatchSchema(StrictSchema):
 class JobListArguments(ListArguments):
     """Filters and order of the list of jobs."""
 
-    status = Text(validate=validate.OneOf(_values(JobStatus)))
-    batch_id = fields.UUID()
-    trigger = Text(validate=validate.OneOf(_values(Trigger)))
+    status = Text(
+        validate=validate.OneOf(_values(JobStatus)),
+        metadata={"description": "Only jobs in this state.", "example": JobStatus.RUNNING.value},
+    )
+    batch_id = fields.UUID(metadata={"description": "Only the jobs that were accepted together."})
+    trigger = Text(
+        validate=validate.OneOf(_values(Trigger)), metadata={"description": "Who asked: a client, or a re-sync."}
+    )
     sort = Text(validate=validate.OneOf(JOBS.sort_names), load_default=JOBS.default_sort)
 
 
@@ -200,9 +205,12 @@ class LogSchema(StrictSchema):
 class LogListArguments(ListArguments):
     """Filters and order of the log."""
 
-    job_id = fields.UUID()
-    open_library_key = WorkKey(metadata={"example": "OL45804W"})
-    action = Text(validate=validate.OneOf(_values(LogAction)))
+    job_id = fields.UUID(metadata={"description": "Only what came of this job."})
+    open_library_key = WorkKey(metadata={"description": "Only what came of this work.", "example": "OL45804W"})
+    action = Text(
+        validate=validate.OneOf(_values(LogAction)),
+        metadata={"description": "Only what came out so.", "example": LogAction.FAILED.value},
+    )
     message = Text(max_length=200, metadata={"description": "Part of the message, in any case.", "example": "no title"})
     since = Moment(metadata={"description": "Not before this time.", "example": "2026-01-31T00:00:00Z"})
     until = Moment(metadata={"description": "Not after this time.", "example": "2026-12-31T00:00:00Z"})

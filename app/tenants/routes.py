@@ -27,7 +27,11 @@ from app.tenants.schemas import (
     TenantSchema,
 )
 
-blp = Blueprint("tenants", __name__, description="Libraries, schools and persons, each apart from the others, with their settings and limits.")
+blp = Blueprint(
+    "tenants",
+    __name__,
+    description="Libraries, schools and persons, each apart from the others, with their settings and limits.",
+)
 
 
 @blp.post("/tenants")

@@ -65,7 +65,7 @@ class NewTenantSchema(StrictSchema):
         max_length=500,
         validate=validate.URL(schemes={"http", "https"}),
         load_default=None,
-        metadata={"example": "https://library.example.org"},
+        metadata={"example": "https://library.example.org", "format": "uri"},
     )
     settings = fields.Nested(TenantSettingsSchema, load_default=dict)
 
@@ -89,7 +89,7 @@ class TenantSchema(StrictSchema):
     country_code = fields.String(required=True, allow_none=True, metadata={"example": "NL"})
     official_identifier = fields.String(required=True, allow_none=True, metadata={"example": "NL-0800010000"})
     lms_type = fields.String(required=True, allow_none=True, metadata={"example": "koha"})
-    website = fields.String(required=True, allow_none=True, metadata={"example": "https://library.example.org"})
+    website = fields.String(required=True, allow_none=True, metadata={"example": "https://library.example.org", "format": "uri"})
     settings = fields.Nested(TenantSettingsSchema, required=True)
     limits = fields.Nested(TenantLimitsSchema, required=True)
     created_at = Moment(required=True)
@@ -99,10 +99,14 @@ class TenantSchema(StrictSchema):
 class TenantListArguments(ListArguments):
     """Filters and order of the list of tenants."""
 
-    kind = Text(validate=validate.OneOf(_KINDS))
-    status = Text(validate=validate.OneOf(_STATUSES))
-    country_code = Text(max_length=2, metadata={"example": "NL"})
-    official_identifier = Text(max_length=100, metadata={"example": "NL-0800010000"})
+    kind = Text(validate=validate.OneOf(_KINDS), metadata={"description": "Only tenants of this kind."})
+    status = Text(validate=validate.OneOf(_STATUSES), metadata={"description": "Only tenants in this state."})
+    country_code = Text(
+        max_length=2, metadata={"description": "Only those of this country (ISO 3166-1 alpha-2).", "example": "NL"}
+    )
+    official_identifier = Text(
+        max_length=100, metadata={"description": "The one with this identifier.", "example": "NL-0800010000"}
+    )
     q = Text(max_length=200, metadata={"description": "Part of the name or slug.", "example": "river"})
     sort = Text(validate=validate.OneOf(TENANTS.sort_names), load_default=TENANTS.default_sort)
 

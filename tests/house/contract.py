@@ -85,12 +85,21 @@ class Operation:
         return re.sub(r"{(\w+)}", lambda name: {"slug": slug, **things}[name[1]], self.path)
 
 
-def operations(app: Flask) -> Iterator[Operation]:
-    """All operations of the API itself."""
+def all_operations(app: Flask) -> Iterator[Operation]:
+    """All operations of the document."""
     for path, methods in openapi.document(app)["paths"].items():
         for method, description in methods.items():
-            if path.startswith("/api/"):
-                yield Operation(method.upper(), path, description)
+            yield Operation(method.upper(), path, description)
+
+
+def operations(app: Flask) -> Iterator[Operation]:
+    """All operations of the API itself."""
+    return (operation for operation in all_operations(app) if operation.path.startswith("/api/"))
+
+
+def examples_in(content: Json) -> list[Any]:
+    """The examples of a body, of one media type."""
+    return [content["example"]] if "example" in content else [each["value"] for each in content["examples"].values()]
 
 
 def components(app: Flask) -> Json:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import orjson
 import pytest
 from flask import Flask
 from marshmallow import Schema, ValidationError, fields
@@ -17,7 +16,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.routing import Rule
 
 from app import DOMAINS
-from app.core import errors, openapi, postman
+from app.core import errors, openapi
 from app.core.errors import DomainError
 from app.core.schemas import Flag, Moment, StrictSchema, Text, WholeNumber, read_query
 from tests.house import contract
@@ -255,31 +254,6 @@ def test_the_versions_agree() -> None:
     project = (ROOT / "pyproject.toml").read_text()
 
     assert f'version = "{openapi.VERSION}"' in project, "Set openapi.VERSION to the project's version."
-
-
-# — Postman ————————————————————————————————————————————————————————————————————————————————————————
-
-
-def requests_in(items: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    for item in items:
-        if "item" in item:
-            yield from requests_in(item["item"])
-        else:
-            url = item["request"]["url"]
-            raw = url if isinstance(url, str) else url["raw"]
-            yield item["request"]["method"], re.sub(r"{{\w+}}|:\w+", "*", raw.partition("?")[0])
-
-
-@pytest.fixture
-def written(app: Flask) -> dict[str, Any]:
-    return postman.collection(openapi.document(app))
-
-
-def test_the_postman_collection_holds_every_operation_and_nothing_else(app: Flask, written: dict[str, Any]) -> None:
-    kept = orjson.loads((ROOT / postman.FILE_NAME).read_bytes())
-
-    assert set(requests_in(kept["item"])) == set(requests_in(written["item"])), "Run `make postman`."
-    assert len(list(requests_in(written["item"]))) == len(list(operations(app)))
 
 
 # — errors —————————————————————————————————————————————————————————————————————————————————————————

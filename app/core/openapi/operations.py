@@ -106,6 +106,8 @@ def _query_parameter(found: _Part) -> _Part:
     if schema.get("type") == "array":
         # Written as the text of a query, which is no array.
         schema.pop("default", None)
+    if parameter["name"] == "sort":
+        parameter.setdefault("description", "What to sort by; with a hyphen before it, the greatest or latest first.")
     parameter["example"] = example_of(schema, {})
     schema.pop("examples", None)
     return {**parameter, "schema": schema}

@@ -10,8 +10,8 @@ Libraries, schools and persons keep their catalogues here, each apart from the o
 
 Every call but those marked as public takes a key: `Authorization: Bearer lib_…`, or `X-API-Key: lib_…`. An
 administrator makes one with `POST /api/v1/tenants/{slug}/service-accounts` and `POST …/{account_id}/keys`; it is shown
-once. `GET /api/v1/tenants/{slug}/auth/me` says what a key may do. What belongs to another tenant is not found (404); what
-you may read but not change is forbidden (403).
+once. `GET /api/v1/tenants/{slug}/auth/me` says what a key may do. What belongs to another tenant is not found (404);
+what you may read but not change is forbidden (403).
 
 ## Bodies
 
