@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import pytest
 from flask import Flask
 from marshmallow import Schema, ValidationError, fields
 from webargs.multidictproxy import MultiDictProxy
