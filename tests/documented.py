@@ -49,7 +49,8 @@ class Document:
     def __init__(self, content: Json) -> None:
         """Take the document's JSON."""
         self._components = content["components"]
-        self._validators: dict[int, Draft202012Validator] = {}
+        # With the schema itself, so that its id can't become another one's.
+        self._validators: dict[int, tuple[Json, Draft202012Validator]] = {}
         self._operations = {
             (operation["operationId"], method.upper()): operation
             for path in content["paths"].values()
@@ -66,11 +67,11 @@ class Document:
         return found
 
     def faults(self, schema: Json, value: Any) -> list[str]:
-        """In what a value is not as a schema, which is a part of this document, says."""
-        validator = self._validators.get(id(schema))
-        if validator is None:
+        """In what a value is not as a schema of this document says."""
+        if id(schema) not in self._validators:
             whole = {**schema, "components": {"schemas": self._components["schemas"]}}
-            validator = self._validators[id(schema)] = Draft202012Validator(whole, validate_formats=True)
+            self._validators[id(schema)] = (schema, Draft202012Validator(whole, validate_formats=True))
+        _, validator = self._validators[id(schema)]
         return [f"{'.'.join(map(str, fault.instance_path))}: {fault.message}" for fault in validator.iter_errors(value)]
 
 
