@@ -30,7 +30,9 @@ INTERRUPTED = 130
 def main(arguments: list[str] | None = None) -> int:
     """Run the collection and return the exit status: 0 only if every request was sent and every test passed."""
     options = _options(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # SIGINT is taken even where a shell left it ignored.
+        signal.signal(number, _interrupt)
     try:
         command = newman()
         with contextlib.ExitStack() as stack:

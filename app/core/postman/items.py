@@ -26,7 +26,7 @@ def item_of(document: Mapping[str, Any], plan: Plan, step: Step) -> dict[str, An
             _event("test", script_after(document, step)),
         ],
         "request": request,
-        "response": [_saved(document, request, step, status, code) for status, code in _answers(step)],
+        "response": [_saved(document, request, step, status, code) for status, code in _answers(plan, step)],
     }
     if HTTPStatus.MULTIPLE_CHOICES <= step.status < HTTPStatus.BAD_REQUEST:
         # The redirect itself is what the client is to see.
@@ -114,11 +114,12 @@ def _body(document: Mapping[str, Any], step: Step) -> str:
     return _pretty(example_of(document, step.operation.described["requestBody"]["content"][_JSON]))
 
 
-def _answers(step: Step) -> Iterator[tuple[int, str]]:
-    """The statuses whose answers are saved with a request: the one it brings, and the one for when all is well."""
+def _answers(plan: Plan, step: Step) -> Iterator[tuple[int, str]]:
+    """The answers saved with a request: the one it brings and, where no request brings it, the one when all is well."""
     yield step.status, step.code
-    if step.status != step.operation.success and not step.variant:
-        yield step.operation.success, ""
+    success = step.operation.success
+    if not any(each.status == success for each in plan.steps if each.call == step.call):
+        yield success, ""
 
 
 def _saved(

@@ -97,14 +97,15 @@ def _remembered(step: Step) -> Iterator[str]:
 def _asking_again(step: Step, at_last: list[str]) -> Iterator[str]:
     """Send the same request again after a pause, a bounded number of times, while fields have certain values."""
     waits = " && ".join(f"{_js(values)}.includes({_reading(path)})" for path, values in step.again_while.items())
-    yield "const tries = Number(pm.collectionVariables.get('tries') || 0) + 1;"
+    yield "// Counted in this run alone."
+    yield "const tries = Number(pm.variables.get('tries') || 0) + 1;"
     yield f"if ({waits} && tries < {_MOST_TRIES}) {{"
-    yield "    pm.collectionVariables.set('tries', tries);"
+    yield "    pm.variables.set('tries', tries);"
     yield "    pm.execution.setNextRequest(pm.info.requestName);"
     yield "    // The next request is sent when nothing is left to wait for here."
     yield f"    setTimeout(() => {{}}, {_PAUSE_MS});"
     yield "} else {"
-    yield "    pm.collectionVariables.set('tries', 0);"
+    yield "    pm.variables.set('tries', 0);"
     yield from (f"    {line}" for line in at_last)
     yield "}"
 
