@@ -10,7 +10,7 @@ BUILT := .venv/installed
 # Commands that only look at the code still read the settings; these addresses are never connected to.
 NOWHERE := DATABASE_URL=postgresql://nowhere/library REDIS_URL=redis://nowhere LOG_LEVEL=ERROR
 
-.PHONY: help run test lint types format bench openapi postman hooks workflows audit outdated lock clean reset
+.PHONY: help run test lint types format bench openapi postman contract hooks workflows audit outdated lock clean reset
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do printf '%-18s%s\n' "$$target" "$$text"; done
@@ -37,6 +37,10 @@ lint: $(BUILT) types ## checks style, formatting, types and the import rule
 
 types: $(BUILT) ## checks types (mypy, strict)
 	@$(IN) -m mypy
+
+# Two workers, each on engines of its own; where a Redis is given there is but one, which the tests empty.
+contract: $(BUILT) ## asks every operation in thousands of ways (schemathesis); ARGS="--draw random --examples 200"
+	@$(IN) -m pytest tests/contract $(if $(REDIS_URL),,-n 2) $(ARGS)
 
 hooks: $(BUILT) ## runs the hooks of every commit over all files; `.venv/bin/pre-commit install` sets them up
 	@$(IN) -m pre_commit run --all-files
