@@ -9,6 +9,7 @@ import orjson
 from flask import Response, g, request, url_for
 
 from app.core.blueprint import Blueprint
+from app.core.cache import uncached
 from app.core.errors import Invalid, raises
 from app.core.idempotency import idempotent
 from app.core.limits import Limit, charge, limited, limits
@@ -139,6 +140,7 @@ def retry_job(job_id: str) -> Response:
 @blp.get("/tenants/<slug>/ingestion/jobs/<job_id>/stream")
 @requires(Permission.INGESTION_RUN)
 @raises(service.TooManyStreams)
+@uncached
 @blp.doc(parameters=[_LAST_EVENT_ID])
 @blp.response(200, {"type": "string"}, content_type="text/event-stream", example=_EXAMPLE_STREAM)
 @blp.alt_response(204, description="The end of this job was told already, as `Last-Event-ID` says.")

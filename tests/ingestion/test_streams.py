@@ -166,6 +166,16 @@ def open_stream(library: Library, path: str) -> Answer:
     return answer
 
 
+def test_a_stream_is_kept_by_nobody(library: Library) -> None:
+    job_id = library.post("/ingestion/jobs", {"isbns": ["9780261103573"]}).json["id"]
+
+    answer = open_stream(library, f"/ingestion/jobs/{job_id}/stream")
+    answer.close()
+
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "ETag" not in answer.headers
+
+
 def test_streams_of_different_jobs_are_told_apart(desk: Desk, other_desk: Desk, site: StandIn) -> None:
     site.generated_catalogue(20)
     first, second = desk.ask(query="subject:Generated"), other_desk.ask(query="subject:Generated")
