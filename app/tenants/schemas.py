@@ -89,7 +89,7 @@ class TenantSchema(StrictSchema):
     country_code = fields.String(required=True, allow_none=True, metadata={"example": "NL"})
     official_identifier = fields.String(required=True, allow_none=True, metadata={"example": "NL-0800010000"})
     lms_type = fields.String(required=True, allow_none=True, metadata={"example": "koha"})
-    website = fields.String(required=True, allow_none=True, metadata={"example": "https://library.example.org", "format": "uri"})
+    website = fields.String(required=True, allow_none=True, metadata={"example": "https://library.example.org"})
     settings = fields.Nested(TenantSettingsSchema, required=True)
     limits = fields.Nested(TenantLimitsSchema, required=True)
     created_at = Moment(required=True)
