@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 from alembic import context
+from click import ClickException
 from flask import current_app
+from psycopg2.errors import InsufficientPrivilege
 from sqlalchemy import create_engine, pool, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 
+from app.core.commands import postgresql_says
 from app.extensions import db
 
 # One migration at a time, however many hosts start at once; the number is any that nothing else uses.
 _LOCK = 7_106_042
+# What the search keeps for itself, written and asked in SQL alone.
+_WITHOUT_MODEL = {"book_search", "search_words", "search_deletions"}
 
 
 def run_migrations() -> None:
-    """Bring the schema to the wanted revision, in one transaction."""
+    """Do what the command asks for; a server that is away or denies it ends the command with one line."""
+    try:
+        _run_in_one_transaction()
+    except DBAPIError as error:
+        if not isinstance(error, OperationalError) and not isinstance(error.orig, InsufficientPrivilege):
+            raise
+        raise ClickException(f"{postgresql_says(error)} (DATABASE_OWNER_URL)") from error
+
+
+def _run_in_one_transaction() -> None:
     engine = create_engine(current_app.config["DATABASE_OWNER_URL"], poolclass=pool.NullPool)
     with engine.connect() as connection:
-        context.configure(connection=connection, target_metadata=db.metadata, compare_server_default=False)
+        context.configure(
+            connection=connection,
+            target_metadata=db.metadata,
+            compare_server_default=False,
+            include_name=lambda name, kind, _: kind != "table" or name not in _WITHOUT_MODEL,
+        )
         with context.begin_transaction():
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             context.run_migrations()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from app.auth import service
+from app.auth.schemas import NewServiceAccountSchema
 from app.core.commands import CommandGroup
 from app.core.database import transaction
 from app.core.security import Role
@@ -23,13 +24,16 @@ cli = CommandGroup("service-accounts", help="Programs that use the service, and 
     type=click.Choice(
         [r.value for r in (Role.PLATFORM_ADMIN, Role.ADMIN, Role.LIBRARIAN, Role.LMS, Role.KIOSK, Role.READ_ONLY)]
     ),
+    help="What it may do; platform_admin is for the tenant `platform` alone.",
 )
 def create_service_account(slug: str, name: str, role: str) -> None:
     """Create a service account with one key and print the key, once, on stdout."""
+    # Only the name: by the schema's roles nobody could make the platform's first key.
+    fields = NewServiceAccountSchema(only=["name"]).load({"name": name})
     summary = tenants.tenant_summary(slug)
     if summary is None:
         raise click.ClickException(f"There is no tenant {slug!r}; `flask tenants list` shows all.")
     with tenant(summary.id), transaction():
-        account = service.create_service_account(name=name, role=role)
+        account = service.create_service_account(**fields, role=role)
         key, _ = service.create_key(account.id)
     click.echo(key)

@@ -1,4 +1,4 @@
-"""Groups of `flask` commands, which say in one line why they failed."""
+"""Groups of `flask` commands, which say in a line why they failed."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from typing import Any
 
 import click
 from flask.cli import AppGroup
-from sqlalchemy.exc import OperationalError
+from marshmallow import ValidationError
+from psycopg2 import Error as DriverError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
-from app.core.errors import DatabaseUnavailable, DomainError
+from app.core.errors import DomainError, FieldError, field_errors
 
 
 class CommandGroup(AppGroup):
-    """A domain's commands; what a domain refuses, and a database that is away, end them with status 1 and one line."""
+    """A domain's commands; what can't be done ends them with status 1 and a line, or one for each value refused."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was typed.
@@ -22,7 +24,30 @@ class CommandGroup(AppGroup):
         """
         try:
             return super().invoke(ctx)
+        except ValidationError as error:
+            raise click.ClickException(_lines(list(field_errors(error.messages)))) from error
         except DomainError as error:
-            raise click.ClickException(error.detail) from error
+            raise click.ClickException(_why(error)) from error
         except OperationalError as error:
-            raise click.ClickException(DatabaseUnavailable().detail) from error
+            raise click.ClickException(postgresql_says(error)) from error
+        except OSError as error:
+            if error.filename is None:
+                raise
+            raise click.ClickException(f"{error.filename}: {error.strerror}.") from error
+
+
+def postgresql_says(error: DriverError | DBAPIError) -> str:
+    """What PostgreSQL or its driver says, in its first line: who runs commands can mend an address or a password."""
+    said = str(getattr(error, "orig", error))
+    return f"PostgreSQL: {said.strip().partition(chr(10))[0]}"
+
+
+def _why(error: DomainError) -> str:
+    if error.errors:
+        return _lines(error.errors)
+    cause = error.__cause__
+    return postgresql_says(cause) if isinstance(cause, DriverError | DBAPIError) else error.detail
+
+
+def _lines(faults: list[FieldError]) -> str:
+    return "\n".join(f"{fault['field']}: {fault['message']}" for fault in faults)

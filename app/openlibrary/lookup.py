@@ -77,9 +77,7 @@ class IsbnsFound:
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Make the one client of the process; warn where the operator gives no contact."""
-    if settings.open_library_contact is None:
-        log.warning("openlibrary.no_contact", extra={"advice": "Set OPEN_LIBRARY_CONTACT; the site refuses strangers."})
+    """Make the one client of the process."""
     app.extensions["open_library"] = OpenLibraryClient(
         base_url=settings.open_library_url,
         contact=settings.open_library_contact,
@@ -89,6 +87,12 @@ def init_app(app: Flask, settings: Settings) -> None:
         timeout_seconds=settings.open_library_timeout_seconds,
     )
     app.extensions["open_library_cache"] = timedelta(hours=settings.open_library_cache_hours)
+
+
+def warn_without_contact(settings: Settings) -> None:
+    """Warn where the operator gives no contact; for the start of processes that ask the site."""
+    if settings.open_library_contact is None:
+        log.warning("openlibrary.no_contact", extra={"advice": "Set OPEN_LIBRARY_CONTACT; the site refuses strangers."})
 
 
 def find_by_query(

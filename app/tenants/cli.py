@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import click
-from marshmallow import ValidationError
 
 from app.core.commands import CommandGroup
 from app.tenants import queries, service
@@ -14,15 +13,18 @@ cli = CommandGroup("tenants", help="Libraries, schools and persons.")
 
 
 @cli.command("create")
-@click.option("--slug", required=True, help="Part of every address of the tenant.")
-@click.option("--name", required=True)
-@click.option("--kind", type=click.Choice([kind.value for kind in TenantKind]), default=TenantKind.LIBRARY.value)
+@click.option("--slug", required=True, help="Part of every address of the tenant: lower-case letters, digits, hyphens.")
+@click.option("--name", required=True, help="As people read it.")
+@click.option(
+    "--kind",
+    type=click.Choice([kind.value for kind in TenantKind]),
+    default=TenantKind.LIBRARY.value,
+    show_default=True,
+    help="What the tenant is.",
+)
 def create_tenant(slug: str, name: str, kind: str) -> None:
     """Create a tenant and print its id."""
-    try:
-        tenant = service.create_tenant(**NewTenantSchema().load({"slug": slug, "name": name, "kind": kind}))
-    except ValidationError as error:
-        raise click.ClickException(f"Not acceptable: {error.messages}") from error
+    tenant = service.create_tenant(**NewTenantSchema().load({"slug": slug, "name": name, "kind": kind}))
     click.echo(str(tenant.id))
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
-from flask import Flask
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -19,6 +22,8 @@ from app.openlibrary.transport import allowed_rate
 from deploy.local.engines import Engines
 from tests.openlibrary.conftest import CONTACT
 from tests.stand_in import FaultKind, StandIn
+
+ROOT = Path(__file__).parents[2]
 
 MakeClient = Callable[..., OpenLibraryClient]
 KEY = "OL45804W"
@@ -343,10 +348,27 @@ def test_the_public_site_is_never_asked_more_often_than_it_wishes(url: str, cont
     assert allowed_rate(500, base_url=url, contact=contact) == rate
 
 
-def test_a_missing_contact_is_said_at_start(make_app: Callable[..., Flask], capsys: pytest.CaptureFixture[str]) -> None:
-    make_app(OPEN_LIBRARY_CONTACT="")
+def test_a_missing_contact_is_said_by_workers_and_by_nobody_else(
+    migrated: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each entry, imported as its processes do, and what a worker does at its start."""
+    environment = {**migrated, "PATH": os.environ["PATH"], "OPEN_LIBRARY_CONTACT": ""}
+    starts = "import celery_worker, celery.signals; celery.signals.worker_init.send(sender=None)"
 
-    assert "openlibrary.no_contact" in capsys.readouterr().err
+    said = {
+        code: subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stderr.count("openlibrary.no_contact")
+        for code in ("import wsgi", "import celery_worker", starts)
+    }
+
+    assert said == {"import wsgi": 0, "import celery_worker": 0, starts: 1}
 
 
 def test_redis_away_stops_no_request(site: StandIn, make_client: MakeClient) -> None:
