@@ -21,15 +21,18 @@ HEADERS: dict[str, Any] = {
         "Stands for this state. Send it as `If-None-Match` to be spared an unchanged answer, or as `If-Match` to change"
         " the object only if nobody else has.",
         '"5f3c9a7e1b2d4c6f8a0b1c2d"',
+        pattern='^(W/)?"[^"]+"$',
     ),
     "Location": _header("Where to go on.", "/api/v1/tenants/demo/books", format="uri-reference"),
     "RateLimit": _header(
         "The tightest limit that covers this call: `r` calls are left, and `t` seconds from now there are more.",
         '"api";r=59;t=60',
+        pattern='^"[a-z_]+";r=[0-9]+;t=[0-9]+$',
     ),
     "RateLimit-Policy": _header(
         "Every limit that covers this call: `q` calls in any `w` seconds.",
         '"api";q=60;w=60, "catalogue_read";q=1000;w=3600',
+        pattern='^"[a-z_]+";q=[0-9]+;w=[0-9]+(, "[a-z_]+";q=[0-9]+;w=[0-9]+)*$',
     ),
     "X-RateLimit-Limit": _header("The calls that the tightest limit allows.", 60, minimum=1),
     "X-RateLimit-Remaining": _header("The calls that are left of it.", 59, minimum=0),
