@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +15,8 @@ from app.core import database, errors, idempotency, limits, openapi, queue
 from app.core.logging import configure_logging
 from app.openlibrary import lookup
 from app.settings import Environment, Settings
+
+log = logging.getLogger(__name__)
 
 # Lowest first: each may use those before it. The names are packages, blueprints, OpenAPI tags and folders of tests.
 DOMAINS = ["openlibrary", "events", "tenants", "auth", "catalog", "ingestion", "health", "demo"]
@@ -43,6 +46,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.url_map.merge_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     configure_logging(settings)
+    for given, meant in settings.misspelt:
+        log.warning("settings.misspelt", extra={"variable": given, "advice": f"No setting; is {meant} meant?"})
     database.init_app(app, settings)
     extensions.redis.init_app(app, settings.redis_url)
     limits.init_app(app, settings)

@@ -11,13 +11,17 @@ import binascii
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from dotenv import dotenv_values
+from redis.connection import parse_url
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 _DEVELOPMENT_SECRET = "development-only-secret-never-use-it-in-production"  # noqa: S105 - refused in production
 _DEVELOPMENT_PII_KEY = b"development-only-pii-key-32bytes"
@@ -26,6 +30,8 @@ _DEVELOPMENT_PII_KEYS = "dev:" + base64.b64encode(_DEVELOPMENT_PII_KEY).decode()
 _DEVELOPMENT_PASSWORD = "development-only"  # noqa: S105 - refused in production
 _MIN_SECRET_CHARACTERS = 32
 _PII_KEY_BYTES = 32
+# So much alike are names that differ by a letter or two; variables of other programs are less so.
+_ALIKE = 0.9
 _N = TypeVar("_N", int, float)
 _WINDOW_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
@@ -92,6 +98,8 @@ class Settings:
     log_format: str
     web_threads: int
     web_processes: int
+    # Variables that nobody reads, each with the setting that is probably meant.
+    misspelt: tuple[tuple[str, str], ...]
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -134,6 +142,7 @@ class _Reader:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self._faults: list[str] = []
+        self._asked: set[str] = set()
         self._environment = self._choice("APP_ENV", list(Environment), Environment.DEVELOPMENT)
 
     def settings(self) -> Settings:
@@ -178,15 +187,26 @@ class _Reader:
             log_format=self._choice("LOG_FORMAT", ["json", "console"], "json" if production else "console"),
             web_threads=self._integer("WEB_THREADS", 8, 1, 1000),
             web_processes=self._integer("WEB_PROCESSES", os.cpu_count() or 1, 1, 1000),
+            misspelt=(),
         )
+        misspelt = self._misspelt()
         if self._faults:
-            raise SettingsError(self._faults)
-        return settings
+            raise SettingsError(
+                [*self._faults, *(f"{given} is no setting: is {meant} meant?" for given, meant in misspelt)]
+            )
+        return replace(settings, misspelt=misspelt)
+
+    def _misspelt(self) -> tuple[tuple[str, str], ...]:
+        unset = [name for name in self._asked if name not in self._environ]
+        unread = sorted(set(self._environ) - self._asked)
+        found = ((name, get_close_matches(name, unset, n=1, cutoff=_ALIKE)) for name in unread)
+        return tuple((name, alike[0]) for name, alike in found if alike)
 
     def _fault(self, name: str, message: str) -> None:
         self._faults.append(f"{name} {message}")
 
     def _text(self, name: str, default: str) -> str:
+        self._asked.add(name)
         return self._environ.get(name, "").strip() or default
 
     def _choice(self, name: str, choices: list[str], default: str) -> str:
@@ -251,9 +271,11 @@ class _Reader:
         if not url:
             if default is not None:
                 return default
-            self._fault(name, "is missing: set it to postgresql://user:password@host/database, or use `make run`.")
+            self._fault(name, "is missing: set it to postgresql://user:password@host/database, or use `make run`, and `make flask` for commands.")
         elif not re.match(r"postgres(ql)?(\+psycopg2)?://", url):
             self._fault(name, "must begin with postgresql:// (other databases are not supported).")
+        elif not _is_readable(url, make_url):
+            self._fault(name, "must read postgresql://user:password@host:port/database.")
         elif self._environment == Environment.PRODUCTION and f":{_DEVELOPMENT_PASSWORD}@" in url:
             self._fault(name, "holds the development password, which everybody knows: set one of your own.")
         # SQLAlchemy 2.1 reads a bare postgresql:// as psycopg 3, which is not the driver here.
@@ -262,9 +284,11 @@ class _Reader:
     def _redis_url(self) -> str:
         url = self._text("REDIS_URL", "")
         if not url:
-            self._fault("REDIS_URL", "is missing: set it to redis://host:6379/0, or use `make run`.")
+            self._fault("REDIS_URL", "is missing: set it to redis://host:6379/0, or use `make run`, and `make flask` for commands.")
         elif not re.match(r"(rediss?|unix)://", url):
             self._fault("REDIS_URL", "must begin with redis://, rediss:// or unix://.")
+        elif not _is_readable(url, parse_url):
+            self._fault("REDIS_URL", "must read redis://user:password@host:port/number.")
         return url
 
     def _secret(self, name: str, development_value: str) -> str:
@@ -293,6 +317,15 @@ class _Reader:
         if is_production and given != _DEVELOPMENT_PII_KEYS and _DEVELOPMENT_PII_KEY in keys.values():
             self._fault("PII_KEYS", "holds the development key, which everybody knows.")
         return tuple(keys.items())
+
+
+def _is_readable(url: str, parse: Callable[[str], Any]) -> bool:
+    """Say whether those who will use an address can read it."""
+    try:
+        parse(url)
+    except (ValueError, ArgumentError):
+        return False
+    return True
 
 
 def _pii_key(entry: str) -> tuple[str, bytes] | None:

@@ -84,6 +84,33 @@ def test_every_fault_is_named_at_once() -> None:
     ]
 
 
+def test_a_slip_of_the_pen_is_told_beside_what_is_missing() -> None:
+    faults = faults_of({"DATABSE_URL": "postgresql://app@db/library", "REDIS_URL": "redis://cache"})
+
+    assert names_in(faults) == ["DATABASE_URL", "DATABSE_URL"]
+    assert faults[-1] == "DATABSE_URL is no setting: is DATABASE_URL meant?"
+
+
+def test_a_slip_of_the_pen_alone_stops_nothing() -> None:
+    others = {"HOME": "/root", "DATABASE": "x", "REDIS_HOST": "cache", "API_KEY": "x", "LOG_FILE": "x", "PORT": "5000"}
+
+    settings = Settings.from_environment({**REACHABLE, **others, "OPEN_LIBRARY_CONTAC": "a@b.org"})
+
+    assert settings.misspelt == (("OPEN_LIBRARY_CONTAC", "OPEN_LIBRARY_CONTACT"),)
+    assert settings.open_library_contact is None
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL"])
+@pytest.mark.parametrize("address", ["{}://u:pa55word@host:port/0", "{}://u:pa55word@host:99x/0"])
+def test_an_address_that_nobody_could_read_is_refused(name: str, address: str) -> None:
+    scheme = "redis" if name == "REDIS_URL" else "postgresql"
+
+    faults = faults_of({**REACHABLE, name: address.format(scheme)})
+
+    assert names_in(faults) == [name]
+    assert "pa55word" not in "".join(faults)
+
+
 def test_faults_never_repeat_a_secret() -> None:
     faults = faults_of(
         {"REDIS_URL": "http://:pa55word@cache", "DATABASE_URL": "mysql://u:pa55word@db/x", "SECRET_KEY": "pa55word"}
