@@ -1,0 +1,1 @@
+"""Whether what describes deployments says what the code needs, and whether their commands run."""
