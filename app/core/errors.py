@@ -159,6 +159,27 @@ class InternalError(DomainError):
     code = "internal_error"
 
 
+class RequestTimeout(DomainError):
+    """The body did not arrive in time."""
+
+    status = HTTPStatus.REQUEST_TIMEOUT
+    code = "request_timeout"
+
+    def __init__(self) -> None:
+        """Say so, and that nothing more will be read."""
+        super().__init__("The request's body did not arrive in time.", headers={"Connection": "close"})
+
+
+class Busy(Unavailable):
+    """Too many large bodies are on their way in."""
+
+    code = "busy"
+
+    def __init__(self) -> None:
+        """Say so, with the pause after which a try is worth it."""
+        super().__init__("Too many large bodies are on their way in at the moment; try again shortly.")
+
+
 def raises(*errors: type[DomainError]) -> Callable[[_View], _View]:
     """Mark a view with the errors it gives for reasons of its own, beside those that its other marks bring."""
 

@@ -20,7 +20,6 @@ from tests.house.test_endpoints import error_codes
 ERRORS = Path(__file__).parents[2] / "docs" / "errors.md"
 # Codes that belong to no operation, with the reason.
 OF_NO_OPERATION = {
-    "bad_request": "HTTP's own, before there is an operation",
     "http_error": "HTTP's own, before there is an operation",
     "method_not_allowed": "there is no such operation",
     "conflict": "stands for its whole family; each operation has more particular ones",

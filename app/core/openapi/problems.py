@@ -8,7 +8,9 @@ from inspect import cleandoc
 from typing import Any
 
 from app.core.errors import (
+    BadRequest,
     BodyTooLarge,
+    Busy,
     DatabaseUnavailable,
     DomainError,
     Forbidden,
@@ -18,6 +20,7 @@ from app.core.errors import (
     NotFound,
     PreconditionFailed,
     QuestionTooSlow,
+    RequestTimeout,
     Unauthenticated,
     UnsupportedMediaType,
 )
@@ -60,7 +63,7 @@ PROBLEM: dict[str, Any] = {
     },
 }
 # These are settled before the limits are counted, or where they can't be.
-_UNCOUNTED = {401, 403, 404, 413, 500, 503}
+_UNCOUNTED = {400, 401, 403, 404, 408, 413, 500, 503}
 
 
 def refusals(endpoint: Endpoint, *, takes_body: bool) -> dict[int, list[type[DomainError]]]:
@@ -85,7 +88,8 @@ def _from_marks(endpoint: Endpoint, *, takes_body: bool) -> Iterator[type[Domain
     if CLOSED_WITHOUT_REDIS & set(endpoint.limits):
         yield LimitUnavailable
     if endpoint.method != "GET":
-        yield BodyTooLarge
+        # A body is taken in before it is known what it is for.
+        yield from (BadRequest, RequestTimeout, BodyTooLarge, Busy)
     if takes_body:
         yield from (InvalidJson, UnsupportedMediaType)
     if endpoint.is_idempotent:
