@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 from flask import Flask
+from openapi_schema_validator import OAS31Validator
 
 from app.core import openapi, postman
 from app.health.cli import PLAN
@@ -18,6 +19,92 @@ ROOT = Path(__file__).parent.parent.parent
 VARIABLE = re.compile(r"{{([^{}$][^{}]*)}}")
 Json = dict[str, Any]
 
+# What version 2.1 of the format asks of the parts that this collection has, in short.
+_TEXT: Json = {"type": "string"}
+_PAIRS: Json = {
+    "type": "array",
+    "items": {
+        "required": ["key", "value"],
+        "additionalProperties": False,
+        "properties": {"key": _TEXT, "value": _TEXT, "description": _TEXT, "disabled": {"type": "boolean"}},
+    },
+}
+_REQUEST: Json = {
+    "required": ["method", "header", "url"],
+    "additionalProperties": False,
+    "properties": {
+        "method": {"enum": ["GET", "POST", "PUT", "PATCH", "DELETE"]},
+        "header": _PAIRS,
+        "url": {
+            "required": ["raw", "host", "path"],
+            "properties": {
+                "raw": {"type": "string", "pattern": "^{{base_url}}/"},
+                "host": {"type": "array", "items": _TEXT},
+                "path": {"type": "array", "items": _TEXT},
+                "query": _PAIRS,
+            },
+        },
+        "description": _TEXT,
+        "auth": {"required": ["type"], "properties": {"type": {"enum": ["bearer", "noauth"]}}},
+        "body": {"required": ["mode"], "properties": {"mode": {"const": "raw"}, "raw": _TEXT}},
+    },
+}
+FORMAT: Json = {
+    "type": "object",
+    "required": ["info", "item"],
+    "additionalProperties": False,
+    "properties": {
+        "info": {
+            "required": ["name", "schema"],
+            "properties": {"schema": {"const": "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"}},
+        },
+        "auth": _REQUEST["properties"]["auth"],
+        "variable": {
+            "type": "array",
+            "items": {"required": ["key"], "properties": {"key": _TEXT, "value": _TEXT, "type": {"const": "string"}}},
+        },
+        "item": {
+            "type": "array",
+            "items": {
+                "required": ["name", "item"],
+                "properties": {"name": _TEXT, "description": _TEXT, "item": {"items": {"$ref": "#/$defs/item"}}},
+            },
+        },
+    },
+    "$defs": {
+        "item": {
+            "required": ["name", "event", "request", "response"],
+            "additionalProperties": False,
+            "properties": {
+                "name": _TEXT,
+                "event": {
+                    "items": {
+                        "required": ["listen", "script"],
+                        "properties": {
+                            "listen": {"enum": ["prerequest", "test"]},
+                            "script": {"properties": {"exec": {"type": "array", "items": _TEXT}}},
+                        },
+                    }
+                },
+                "request": _REQUEST,
+                "response": {
+                    "type": "array",
+                    "items": {
+                        "required": ["name", "originalRequest", "status", "code", "header", "body"],
+                        "properties": {
+                            "originalRequest": _REQUEST,
+                            "status": _TEXT,
+                            "code": {"type": "integer"},
+                            "header": _PAIRS,
+                            "body": _TEXT,
+                        },
+                    },
+                },
+                "protocolProfileBehavior": {"type": "object"},
+            },
+        }
+    },
+}
 DOCUMENT: Json = {
     "info": {"title": "Library", "description": "Books."},
     "tags": [{"name": "catalog", "description": "Books."}],
@@ -97,6 +184,14 @@ def test_every_operation_is_in_the_collection_and_nothing_else(document: Json, c
     assert {folder["name"] for folder in collection["item"]} == {"tenants", "auth", "catalog", "ingestion", "health"}
 
 
+def test_the_collection_is_of_the_format_that_postman_reads(document: Json, plan: postman.Plan) -> None:
+    written = orjson.loads(postman.write(document, plan))
+
+    faults = [f"{fault.json_path}: {fault.message}" for fault in OAS31Validator(FORMAT).iter_errors(written)]
+
+    assert not faults
+
+
 def test_every_request_is_held_against_what_is_expected(collection: Json) -> None:
     for item in items(collection):
         tests = script(item, "test")
@@ -131,6 +226,14 @@ def test_every_variable_that_is_used_is_defined(collection: Json) -> None:
 
     assert used <= defined
     assert {"base_url", "tenant_slug", "api_key", "access_token", "platform_key", "book_id", "job_id"} <= used
+
+
+def test_no_environment_hides_what_the_chain_sets(plan: postman.Plan) -> None:
+    # An environment's variables win over the collection's; the demo's has these.
+    given = {"base_url", "platform_key", "librarian_key"}
+
+    assert not given & {name for step in plan.steps for name in (*step.set, *step.remember)}
+    assert given <= {each.name for each in plan.variables}
 
 
 def test_what_is_deleted_was_made_to_be_deleted(collection: Json) -> None:
