@@ -56,6 +56,10 @@ class TransactionChangedTenant(RuntimeError):
     """A transaction that was begun for one tenant was used as another: a defect of the caller."""
 
 
+class TransactionBroken(RuntimeError):
+    """A block within the transaction raised, and the enclosing one went on: a defect of the caller."""
+
+
 def init_app(app: Flask, settings: Settings) -> None:
     """Bind the session to the application's role; reads that are one statement have a pool of their own."""
     connect = {
@@ -100,9 +104,10 @@ def _take_as_it_is(connection_or_cursor: Any) -> None:
 
 @contextmanager
 def transaction() -> Iterator[scoped_session[FlaskSession]]:
-    """Do the block's writes together: all of them, or none when it raises.
+    """Do the block's writes together: all of them, or none when it, or a block within it, raises.
 
     Raises:
+        TransactionBroken: a block within raised, and its error was caught before it got here.
         TransactionChangedTenant: an enclosing transaction belongs to another tenant.
     """
     session = db.session()
@@ -111,21 +116,27 @@ def transaction() -> Iterator[scoped_session[FlaskSession]]:
     if info.get("depth", 0):
         if info["tenant_id"] != tenant_id:
             raise TransactionChangedTenant
-        yield db.session
+        try:
+            yield db.session
+        except BaseException as error:
+            info["broken_by"] = error
+            raise
         return
     if session.in_transaction():
         # What was read before belongs to a snapshot, and maybe a tenant, of its own.
         session.rollback()
-    info.update(depth=1, tenant_id=tenant_id, on_commit=[])
+    info.update(depth=1, tenant_id=tenant_id, on_commit=[], broken_by=None)
     try:
         yield db.session
+        if info["broken_by"]:
+            raise TransactionBroken from info["broken_by"]
         session.commit()
     except BaseException:
         session.rollback()
         raise
     finally:
         callbacks = info.pop("on_commit")
-        info.update(depth=0)
+        info.update(depth=0, broken_by=None)
     for callback in callbacks:
         callback()
 

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import IntegrityError
 
 from app.core.clock import new_id
-from app.core.database import Question, compiled, on_commit, rows, transaction, violated_constraint
+from app.core.database import Question, TransactionBroken, compiled, on_commit, rows, transaction, violated_constraint
 from app.core.errors import DatabaseUnavailable, QuestionTooSlow
 from app.core.tenancy import tenant
 from app.events import service as events
@@ -53,6 +53,24 @@ def test_an_error_undoes_everything_inner_blocks_included(in_app: Flask, library
             events.record("test.afterwards")
 
     assert types_of_events(owner) == ["test.afterwards"]
+
+
+def test_what_an_inner_block_broke_off_is_never_committed(in_app: Flask, library: Library, owner: Engine) -> None:
+    def go_on_after_a_broken_block() -> None:
+        with transaction():
+            with suppress(ZeroDivisionError), transaction():
+                events.record("test.half-done")
+                raise ZeroDivisionError
+            events.record("test.afterwards")
+
+    with tenant(library.id):
+        with pytest.raises(TransactionBroken) as refusal:
+            go_on_after_a_broken_block()
+        with transaction():
+            events.record("test.next")
+
+    assert isinstance(refusal.value.__cause__, ZeroDivisionError)
+    assert types_of_events(owner) == ["test.next"]
 
 
 def test_callbacks_run_after_the_outermost_commit_in_their_order(
