@@ -10,7 +10,7 @@ BUILT := .venv/installed
 # Commands that only look at the code still read the settings; these addresses are never connected to.
 NOWHERE := DATABASE_URL=postgresql://nowhere/library REDIS_URL=redis://nowhere LOG_LEVEL=ERROR
 
-.PHONY: help run test lint types format bench openapi postman contract hooks workflows audit outdated lock clean reset
+.PHONY: help run flask test lint types format bench openapi postman contract hooks workflows audit outdated lock clean reset
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do printf '%-18s%s\n' "$$target" "$$text"; done
@@ -26,6 +26,9 @@ $(BUILT): requirements-dev.txt
 
 run: $(BUILT) ## starts everything and loads the demo library; Ctrl-C stops it
 	@$(IN) -m deploy.local --until-parent-ends
+
+flask: $(BUILT) ## runs a command on what `make run` has started; ARGS="tenants list"
+	@if [ -f .data/engines.env ]; then . ./.data/engines.env; fi; exec $(IN) -m flask --app wsgi $(ARGS)
 
 test: $(BUILT) ## runs all tests on a real PostgreSQL and Redis; ARGS="tests/core -k name" chooses
 	@$(IN) -m pytest $(ARGS)

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+import shlex
 import shutil
 import socket
 import sys
@@ -22,6 +23,8 @@ PROJECT = Path(__file__).resolve().parent.parent.parent
 QUEUES = "ingestion,upkeep"
 DEFAULT_PORT = 5000
 DEFAULT_WEB_THREADS = "8"
+# What `flask` commands in another terminal must have in common with the run.
+SHARED = ("APP_ENV", "DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "SECRET_KEY", "PII_KEYS")
 PREPARATION_TIMEOUT_SECONDS = 600.0
 READY_TIMEOUT_SECONDS = 60.0
 
@@ -77,6 +80,7 @@ def run(folder: Path, *, environment: Mapping[str, str], port: int, plan: Plan, 
             _say(f"PostgreSQL's account cannot reach {folder}, so the data lie in {running.data_folder}.")
         surroundings = {**environment, **running.environment(), "PYTHONUNBUFFERED": "1"}
         surroundings.setdefault("PROMETHEUS_MULTIPROC_DIR", str(_emptied(folder / "metrics")))
+        stack.enter_context(_told_to_commands(folder / "engines.env", surroundings))
         supervisor = Supervisor(watch=watch, folder=PROJECT, logs=logs, environment=surroundings)
         _say("Bringing the database up to date …")
         supervisor.run_once("migrate", plan.migrate, timeout_seconds=PREPARATION_TIMEOUT_SECONDS)
@@ -87,6 +91,19 @@ def run(folder: Path, *, environment: Mapping[str, str], port: int, plan: Plan, 
         _welcome(port, demo=demo, logs=logs)
         stack.callback(_say, "Stopping …")
         supervisor.wait_for_the_end(programs)
+
+
+@contextlib.contextmanager
+def _told_to_commands(file: Path, surroundings: Mapping[str, str]) -> Iterator[None]:
+    """Have a file, for its owner's eyes, from which a shell learns how to reach what runs."""
+    lines = [f"export {name}={shlex.quote(surroundings[name])}\n" for name in SHARED if surroundings.get(name)]
+    file.unlink(missing_ok=True)
+    file.touch(mode=0o600)
+    file.write_text("".join(lines))
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
 
 
 def _watched(started: engines.Engines) -> Iterator[Running]:
@@ -128,6 +145,7 @@ The library is open (Ctrl-C closes it).
   Documentation  {site}/docs
   Health         {site}/health
   Logs           {_short(logs)}
+  Commands       make flask ARGS="--help"
 {demo.strip(os.linesep)}
 """
     )

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -174,6 +175,30 @@ def test_the_demo_speaks_to_the_newcomer(start: Starter) -> None:
 
     assert "demo key: lib_stand_in" in stack.text()
     assert f"http://127.0.0.1:{stack.port}/api/v1" in stack.text()
+
+
+def test_commands_in_another_terminal_find_what_runs(start: Starter) -> None:
+    stack = start(own_engines=True)
+    stack.wait_until_open()
+    told = start.folder / "engines.env"
+
+    flask = f"{sys.executable} -m flask --app wsgi"
+    listed = subprocess.run(
+        ["/bin/sh", "-c", f'. "$0"; {flask} db upgrade && {flask} tenants list', told],
+        cwd=PROJECT,
+        env={name: value for name, value in os.environ.items() if name not in ELSEWHERE},
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
+    )
+    mode = stat.S_IMODE(told.stat().st_mode)
+    stack.process.terminate()
+    stack.process.wait(timeout=20)
+
+    assert listed.stdout.split()[:3] == ["platform", "library", "active"], listed.stderr
+    assert mode == 0o600
+    assert not told.exists()
 
 
 def test_a_second_start_is_refused_in_one_line(start: Starter) -> None:
