@@ -128,9 +128,7 @@ def transaction() -> Iterator[scoped_session[FlaskSession]]:
     info.update(depth=1, tenant_id=tenant_id, on_commit=[], broken_by=None)
     try:
         yield db.session
-        if info["broken_by"]:
-            raise TransactionBroken from info["broken_by"]
-        session.commit()
+        _commit(session)
     except BaseException:
         session.rollback()
         raise
@@ -138,11 +136,29 @@ def transaction() -> Iterator[scoped_session[FlaskSession]]:
         callbacks = info.pop("on_commit")
         info.update(depth=0, broken_by=None)
     for callback in callbacks:
+        _call(callback)
+
+
+def _commit(session: FlaskSession) -> None:
+    broken_by: BaseException | None = session.info["broken_by"]
+    if broken_by is not None:
+        raise TransactionBroken from broken_by
+    session.commit()
+
+
+def _call(callback: Callable[[], None]) -> None:
+    try:
         callback()
+    except Exception:
+        # The writes stand: nobody may be told that they failed, and the other callbacks have work of their own.
+        log.exception("database.callback_failed")
 
 
 def on_commit(callback: Callable[[], None]) -> None:
-    """Call `callback` after the outermost transaction has committed; at once outside of any."""
+    """Call `callback` after the outermost transaction has committed; at once outside of any.
+
+    What fails after the commit is logged, and raised nowhere.
+    """
     info = db.session().info
     if info.get("depth", 0):
         info["on_commit"].append(callback)
@@ -155,6 +171,13 @@ def _tell_tenant(session: Session, _: SessionTransaction, connection: Connection
     session.info["told"] = tenant_id_or_none()
     if session.info["told"] is not None:
         connection.execute(_SET_TENANT, {"tenant_id": str(session.info["told"])})
+
+
+@event.listens_for(Session, "do_orm_execute")
+def _read_what_is_locked(state: ORMExecuteState) -> None:
+    """Let what is read with a lock be the row as it is, and not an object that was read before the lock was there."""
+    if getattr(state.statement, "_for_update_arg", None) is not None:
+        state.update_execution_options(populate_existing=True)
 
 
 @event.listens_for(Session, "do_orm_execute")

@@ -139,7 +139,6 @@ def unfinished_jobs(*, limit: int) -> list[Job]:
         .order_by(Job.created_at, Job.id)
         .limit(limit)
         .with_for_update()
-        .execution_options(populate_existing=True)
     )
     return list(db.session.scalars(statement))
 

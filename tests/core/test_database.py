@@ -23,6 +23,7 @@ from app.extensions import db
 from app.tenants.models import Tenant
 from deploy.local.engines import Engines
 from tests.conftest import Library
+from tests.core.conftest import LogLines
 from tests.core.probes import Probes
 
 
@@ -119,6 +120,25 @@ def test_callbacks_never_run_when_the_commit_itself_fails(in_app: Flask, library
     assert seen == []
 
 
+def test_a_callback_that_fails_is_logged_and_stops_no_other(
+    in_app: Flask, library: Library, owner: Engine, log_lines: LogLines
+) -> None:
+    seen: list[str] = []
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    with tenant(library.id), transaction():
+        events.record("test.stands")
+        on_commit(fail)
+        on_commit(lambda: seen.append("next"))
+
+    assert seen == ["next"]
+    assert types_of_events(owner) == ["test.stands"]
+    [line] = log_lines.all("database.callback_failed")
+    assert "ZeroDivisionError" in line["exception"]
+
+
 def test_outside_of_a_transaction_a_callback_runs_at_once(in_app: Flask) -> None:
     seen: list[str] = []
 
@@ -132,6 +152,24 @@ def test_a_callback_may_begin_a_transaction_of_its_own(in_app: Flask, library: L
         on_commit(lambda: events.record("test.follow-up"))
 
     assert types_of_events(owner) == ["test.follow-up"]
+
+
+@pytest.mark.parametrize("how", ["select", "get"])
+def test_what_is_read_with_a_lock_is_the_row_as_it_is(in_app: Flask, library: Library, owner: Engine, how: str) -> None:
+    chosen = select(Tenant).where(Tenant.id == library.id)
+    with tenant(library.id), transaction() as session:
+        read = session.scalars(chosen).one()
+        with owner.begin() as connection:
+            connection.execute(text("UPDATE tenants SET name = 'Changed' WHERE id = :id"), {"id": library.id})
+
+        name_without_a_lock = session.scalars(chosen).one().name
+        if how == "select":
+            locked = session.scalars(chosen.with_for_update()).one()
+        else:
+            locked = session.get_one(Tenant, library.id, with_for_update=True)
+
+        assert locked is read
+        assert (name_without_a_lock, locked.name) == ("Riverside", "Changed")
 
 
 def test_a_violated_constraint_is_named(in_app: Flask, library: Library) -> None:

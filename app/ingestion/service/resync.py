@@ -32,7 +32,7 @@ def request_resync() -> tuple[UUID | None, list[Job]]:
     with transaction():
         # Of two requests at once the second waits, and finds the first one's jobs.
         own = select(ResyncSchedule).where(ResyncSchedule.tenant_id == current_tenant_id())
-        schedule = db.session.scalar(own.with_for_update().execution_options(populate_existing=True))
+        schedule = db.session.scalar(own.with_for_update())
         return _request(schedule) if schedule else (None, [])
 
 
@@ -55,8 +55,7 @@ def resync_due() -> int:
 def _request_due() -> int:
     with transaction():
         own = select(ResyncSchedule).join(*_tenants()).where(ResyncSchedule.tenant_id == current_tenant_id(), _is_due())
-        locked = own.with_for_update(of=ResyncSchedule, skip_locked=True).execution_options(populate_existing=True)
-        schedule = db.session.scalar(locked)
+        schedule = db.session.scalar(own.with_for_update(of=ResyncSchedule, skip_locked=True))
         return len(_request(schedule)[1]) if schedule else 0
 
 
