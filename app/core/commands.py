@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -23,7 +26,8 @@ class CommandGroup(AppGroup):
             ClickException: it was refused or could not be done; click shows the line and exits.
         """
         try:
-            return super().invoke(ctx)
+            with _less_logged():
+                return super().invoke(ctx)
         except ValidationError as error:
             raise click.ClickException(_lines(list(field_errors(error.messages)))) from error
         except DomainError as error:
@@ -34,6 +38,18 @@ class CommandGroup(AppGroup):
             if error.filename is None:
                 raise
             raise click.ClickException(f"{error.filename}: {error.strerror}.") from error
+
+
+@contextmanager
+def _less_logged() -> Iterator[None]:
+    """Within the block the level INFO shows warnings only: what was done, a command says itself. DEBUG shows all."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.WARNING if level == logging.INFO else level)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
 
 
 def postgresql_says(error: DriverError | DBAPIError) -> str:

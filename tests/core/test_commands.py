@@ -31,10 +31,15 @@ def run(app: Flask, *arguments: str) -> tuple[int, str]:
         ["demo", "reset"],
     ],
 )
-def test_a_database_that_is_away_is_said_in_one_line(make_app: Callable[..., Flask], command: list[str]) -> None:
+def test_a_database_that_is_away_is_said_in_one_line(
+    make_app: Callable[..., Flask], capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
     app = make_app(DATABASE_URL=AWAY, DATABASE_OWNER_URL=AWAY)
+    capsys.readouterr()
 
     assert run(app, *command) == (1, f"Error: {NOBODY_ANSWERS}\n")
+    # The log goes where it went when the app was made.
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("command", ["upgrade", "downgrade", "check", "current"])
