@@ -16,7 +16,7 @@ from flask import Flask, Response, g
 from psycopg2 import errors as pg
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadHost, HTTPException
 
 log = logging.getLogger(__name__)
 
@@ -82,14 +82,14 @@ class Unauthenticated(DomainError):
 
 
 class Forbidden(DomainError):
-    """The caller may read this, but not do that."""
+    """The role of this credential does not allow it."""
 
     status = HTTPStatus.FORBIDDEN
     code = "forbidden"
 
 
 class Invalid(DomainError):
-    """Well-formed, but some value is not acceptable."""
+    """Some values are not acceptable; `errors` names them."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     code = "invalid_input"
@@ -261,7 +261,10 @@ def _http_error(error: HTTPException) -> Response:
     messages = getattr(error, "data", {}).get("messages", {})
     errors = [fault for part in messages.values() for fault in field_errors(part)] if status == 422 else []  # noqa: PLR2004
     kept = {name: value for name, value in error.get_response().headers if name in {"Allow", "Retry-After", "Location"}}
-    detail = _DETAILS.get(status) or error.description or HTTPStatus(status).phrase
+    if isinstance(error, BadHost):
+        detail = "The Host header names no host."
+    else:
+        detail = _DETAILS.get(status) or error.description or HTTPStatus(status).phrase
     return problem(status, _CODES.get(status, "http_error"), detail, errors=errors, headers=kept)
 
 
@@ -286,7 +289,7 @@ def _unexpected_error(error: Exception) -> Response:
 
 
 class DatabaseUnavailable(Unavailable):
-    """PostgreSQL does not answer."""
+    """The database does not answer; nothing was changed."""
 
     code = "database_unavailable"
 
@@ -296,7 +299,7 @@ class DatabaseUnavailable(Unavailable):
 
 
 class QuestionTooSlow(Unavailable):
-    """A statement ran into its time-out."""
+    """The database took too long; ask for less at once, or try again later."""
 
     code = "database_too_slow"
 

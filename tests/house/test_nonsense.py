@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 from flask import Flask
-from werkzeug.test import TestResponse
+from werkzeug.test import Client, TestResponse
 
 from app.core.openapi.examples import example_of
 from app.tenants.models import PLATFORM_ID
@@ -27,6 +27,7 @@ BODIES = [
     b"}",
     b"[" * 1_000_000,
     b'{"a":' * 500 + b"1" + b"}" * 500,
+    b'{"a":' * 200_000,
     b"NaN",
     b'{"name": NaN}',
     b'{"name": ' + b"9" * 400 + b"}",
@@ -260,3 +261,180 @@ def test_no_header_makes_the_server_fail(
             f"/api/v1/tenants/{library.slug}{path}", method=method, data=b"{}", headers={**headers, **nonsense}
         )
         assert answer.status_code < 500, (method, path, nonsense, answer.text)
+
+
+# — below the level of JSON ————————————————————————————————————————————————————————————————————————
+
+# Ways to write a value that no program of ours would write it in.
+SPELLINGS = [
+    b"-0",
+    b"-0.0",
+    b"1e400",
+    b"-1e400",
+    b"1E0",
+    b"9" * 400,
+    b"-" + b"9" * 400,
+    b"0." + b"1" * 400,
+    b"01",
+    b"+1",
+    b"0x10",
+    b"NaN",
+    b"-Infinity",
+    b"True",
+    b"'text'",
+    b'"tab\there"',
+    b'"\\ud800"',
+    b'"\\udc00\\ud800"',
+    b'"\\u0000"',
+    b'"\\x00"',
+    b'"\xc0\x80"',
+    b'"\xed\xa0\x80"',
+    b'{"a": 1, "a": 2}',
+    b'{"\\ud800": 1}',
+    b'{"\\u0000": 1}',
+    b'{"": 1}',
+    b"[" * 100_000,
+    b"[" * 100 + b"]" * 100,
+]
+PLACE = "\u2042"
+
+
+def bodies_of(operation: Operation) -> Iterator[tuple[str, bytes]]:
+    """Every body that the document shows, in JSON."""
+    for body in operation.bodies:
+        yield operation.name, orjson.dumps(body)
+
+
+def test_no_spelling_of_a_value_makes_the_server_fail(
+    app: Flask, library: Library, other_library: Library, things: dict[str, str], headers: dict[str, str]
+) -> None:
+    client = app.test_client()
+    for operation in operations(app):
+        slug = other_library.slug if operation.path.endswith("{slug}") else library.slug
+        for name in operation.body or ():
+            whole = orjson.dumps({**operation.body, name: PLACE})
+            for spelling in SPELLINGS:
+                body = whole.replace(f'"{PLACE}"'.encode(), spelling)
+                answer = client.open(
+                    operation.address(slug, things),
+                    method=operation.method,
+                    data=body,
+                    content_type="application/json",
+                    headers=headers,
+                )
+                assert_documented(operation, answer, body)
+
+
+def test_a_body_that_breaks_off_or_is_written_otherwise_is_no_json(
+    app: Flask, library: Library, things: dict[str, str], headers: dict[str, str]
+) -> None:
+    client = app.test_client()
+    for operation in operations(app):
+        for _, body in bodies_of(operation):
+            text = body.decode()
+            broken = [body[: len(body) * eighths // 8] for eighths in range(8)]
+            foreign = [text.encode(codec) for codec in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig")]
+            rest = [body + body, body + b"\x00", b"\x00" + body, body + b",", b"/* */" + body, b")]}'," + body]
+            for each in [*broken, *foreign, *rest]:
+                answer = client.open(
+                    operation.address(library.slug, things),
+                    method=operation.method,
+                    data=each,
+                    content_type="application/json",
+                    headers=headers,
+                )
+                assert_documented(operation, answer, each)
+                assert (answer.status_code, answer.get_json()["code"]) == (400, "invalid_json"), (operation.name, each)
+
+
+QUERIES = [
+    "&" * 1000,
+    "=",
+    "=&=&=1",
+    "%",
+    "%zz=%zz",
+    "%00=1",
+    "%ED%A0%80=1",
+    "%FF=%FF",
+    "?limit=1",
+    "limit=1;cursor=2",
+    "limit=1&limit=1",
+    "limit[]=1",
+    "limit=1e400",
+    "limit=-0",
+    "limit=NaN",
+    "limit=%D9%A1",  # a digit, but none of ASCII
+    "a=1&" * 5000,
+    "a" * 64_000,
+    "limit=" + "9" * 64_000,
+    "cursor=" + "A" * 64_000,
+    "cursor=%00%00",
+    "cursor=" + "%F0%9F%93%9A" * 500,
+]
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=range(len(QUERIES)))
+def test_no_query_makes_the_server_fail(
+    app: Flask, library: Library, things: dict[str, str], headers: dict[str, str], query: str
+) -> None:
+    client = app.test_client()
+    for operation in operations(app):
+        address = f"{operation.address(library.slug, things)}?{query}"
+        if not operation.path.endswith("/stream") and operation.method == "GET":
+            answer = client.open(address, method=operation.method, headers=headers)
+            assert_documented(operation, answer, query)
+
+
+MUCH = 64 * 1024
+LONG_VALUES = ["x" * MUCH, "\u00ff" * MUCH, "," * MUCH, '"' * MUCH, '"x",' * (MUCH // 4), "9" * MUCH, " " * MUCH + "x"]
+READ_HEADERS = [
+    "Authorization",
+    "X-API-Key",
+    "Idempotency-Key",
+    "If-Match",
+    "If-None-Match",
+    "X-Request-ID",
+    "Accept",
+    "Accept-Encoding",
+    "Origin",
+    "Content-Type",
+    "Content-Length",
+    "Last-Event-ID",
+    "Range",
+    "Cookie",
+]
+
+
+@pytest.mark.parametrize("name", READ_HEADERS)
+def test_no_length_of_a_header_makes_the_server_fail(
+    app: Flask, library: Library, things: dict[str, str], headers: dict[str, str], name: str
+) -> None:
+    client = app.test_client()
+    for operation in operations(app):
+        if operation.method == "DELETE" or operation.path.endswith("/stream"):
+            continue
+        for value in LONG_VALUES:
+            answer = client.open(
+                operation.address(library.slug, things),
+                method=operation.method,
+                data=orjson.dumps(operation.body) if operation.body else b"",
+                headers={"Content-Type": "application/json", **headers, name: value},
+            )
+            assert_documented(operation, answer, f"{name}: {value[:20]}…")
+            assert len(answer.headers["X-Request-ID"]) <= 128
+
+
+def test_a_host_that_is_none_is_refused_or_left_unread(app: Flask, headers: dict[str, str]) -> None:
+    """A refusal comes before any operation, so that the document says nothing of it: asked without our own client."""
+    client = Client(app)
+
+    refused = client.get("/api/v1/tenants", headers={**headers, "Host": "x" * MUCH})
+    unread = [
+        client.get("/api/v1/tenants", headers={**headers, "Host": host}) for host in ("a b", "[::1", "/", "a:port")
+    ]
+
+    assert refused.content_type == "application/problem+json"
+    assert refused.json is not None
+    told = (refused.status_code, refused.json["code"], refused.json["detail"])
+    assert told == (400, "bad_request", "The Host header names no host.")
+    assert [answer.status_code for answer in unread] == [200] * 4
