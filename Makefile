@@ -10,7 +10,7 @@ BUILT := .venv/installed
 # Commands that only look at the code still read the settings; these addresses are never connected to.
 NOWHERE := DATABASE_URL=postgresql://nowhere/library REDIS_URL=redis://nowhere LOG_LEVEL=ERROR
 
-.PHONY: help run flask test lint types format bench openapi postman contract hooks workflows audit outdated lock clean reset
+.PHONY: help run flask test lint types format bench openapi postman contract hooks workflows audit outdated migration lock clean reset
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do printf '%-18s%s\n' "$$target" "$$text"; done
@@ -64,6 +64,9 @@ openapi: $(BUILT) ## writes the OpenAPI document from the code
 postman: $(BUILT) ## writes the Postman collection and runs it; ARGS="--offline" or "--against .data/demo.env"
 	@$(NOWHERE) $(IN) -m flask --app wsgi postman write
 	@$(IN) -m tests.postman $(ARGS)
+
+migration: $(BUILT) ## writes a migration from the models; NAME=labels
+	@NAME="$(NAME)" $(IN) -m deploy.local.migration
 
 lock: ## writes the requirements files from pyproject.toml; needs uv
 	@command -v uv >/dev/null || { echo "make lock: needs uv (pip install uv)" >&2; exit 1; }
