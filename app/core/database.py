@@ -26,8 +26,10 @@ from sqlalchemy import event, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 from sqlalchemy.orm.scoping import scoped_session
+from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.sql import ClauseElement
 
 from app.core.errors import DatabaseUnavailable, QuestionTooSlow
@@ -226,7 +228,7 @@ def rows(question: Question, parameters: Mapping[str, Any] | None = None) -> lis
     Ids arrive as text and JSON as a ready-made fragment.
 
     Raises:
-        DatabaseUnavailable: PostgreSQL does not answer, even on a new connection.
+        DatabaseUnavailable: PostgreSQL does not answer, even on a new connection, or all connections are in use.
         QuestionTooSlow: the statement ran into its time-out.
         TransactionChangedTenant: an enclosing transaction belongs to another tenant.
     """
@@ -273,8 +275,17 @@ def _fetch_within_transaction(sql: str, parameters: Mapping[str, Any]) -> list[R
         cursor.close()
 
 
+def _connection_for_reads() -> PoolProxiedConnection:
+    try:
+        return db.engines[READS].raw_connection()
+    except PoolTimeoutError as error:
+        # It has been waited for once, and is not again.
+        log.warning("database.pool_exhausted")
+        raise DatabaseUnavailable from error
+
+
 def _fetch(message: str, parameters: Mapping[str, Any]) -> list[Row]:
-    pooled = db.engines[READS].raw_connection()
+    pooled = _connection_for_reads()
     try:
         cursor = pooled.cursor()
         cursor.execute(message, parameters)

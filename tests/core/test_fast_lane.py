@@ -9,8 +9,9 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from app.core.database import Question, rows
+from app.core.database import POOL_TIMEOUT_SECONDS, READS, Question, rows
 from app.core.errors import Conflict
+from app.extensions import db
 from tests.conftest import Library
 from tests.core.conftest import LogLines
 from tests.core.probes import Probes
@@ -126,6 +127,23 @@ def test_a_statement_that_takes_too_long_is_not_asked_twice(make_app: Callable[.
 
     assert (answer.status_code, answer.get_json()["code"]) == (503, "database_too_slow")
     assert time.monotonic() - began < 0.8
+
+
+def test_an_exhausted_pool_is_waited_for_once(make_app: Callable[..., Flask]) -> None:
+    app = make_app(DATABASE_POOL_SIZE="1", DATABASE_MAX_OVERFLOW="0")
+    probes = Probes(app)
+    library = probes.library()
+    assert library.get("/probes/plain").status_code == 200
+    probes.answers["listed"] = lambda: rows(Question("SELECT 1", {}))[0]
+    with app.app_context():
+        busy = db.engines[READS].connect()
+        began = time.monotonic()
+        answer = read(library)
+        busy.close()
+
+    assert (answer.status_code, answer.get_json()["code"]) == (503, "database_unavailable")
+    assert time.monotonic() - began < 1.5 * POOL_TIMEOUT_SECONDS
+    assert read(library).status_code == 200
 
 
 def test_one_request_leaves_nothing_behind_for_the_next(probes: Probes, library: Library) -> None:
