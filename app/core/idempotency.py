@@ -36,14 +36,14 @@ _KEPT_HEADERS = ("Location", "Content-Type")
 
 
 class IdempotencyKeyReused(DomainError):
-    """The key was used for another request."""
+    """This `Idempotency-Key` was used for another request."""
 
     status: ClassVar[HTTPStatus] = HTTPStatus.UNPROCESSABLE_ENTITY
     code = "idempotency_key_reused"
 
 
 class IdempotencyInProgress(Conflict):
-    """The first request with this key has not ended yet."""
+    """The first request with this `Idempotency-Key` is still running."""
 
     code = "idempotency_in_progress"
 

@@ -52,7 +52,7 @@ CLOSED_WITHOUT_REDIS = frozenset({Limit.AUTH})
 
 
 class RateLimited(DomainError):
-    """Too many calls; the answer says when the next one fits."""
+    """A limit is used up; `Retry-After` says for how long."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
     code = "rate_limited"
@@ -71,7 +71,7 @@ class RateLimited(DomainError):
 
 
 class LimitUnavailable(Unavailable):
-    """The limit can't be checked, and it is one that must be."""
+    """The limits can't be read at the moment, and this is not answered without them."""
 
     code = "limit_unavailable"
 

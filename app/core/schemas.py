@@ -160,7 +160,7 @@ def list_of(item: type[Schema]) -> type[Schema]:
         },
         name=item.__name__.removesuffix("Schema") + "List",
     )
-    made.__doc__ = "One page of a list."
+    made.__doc__ = f"One page of a list. Each item: {(item.__doc__ or '').lower()}"
     return made
 
 

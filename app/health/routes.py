@@ -106,7 +106,13 @@ def show_readiness() -> Response:
 @uncached
 @raises(Unauthenticated)
 @blp.doc(security=[{}, {"metricsToken": []}])
-@blp.response(200, {"type": "string"}, content_type="text/plain", example=_EXAMPLE_METRICS)
+@blp.response(
+    200,
+    {"type": "string"},
+    content_type="text/plain",
+    description="The metrics, in the text format of Prometheus.",
+    example=_EXAMPLE_METRICS,
+)
 def show_metrics() -> Response:
     """Show the metrics for Prometheus
 
@@ -124,7 +130,12 @@ def show_metrics() -> Response:
 
 @blp.get("/openapi.json")
 @public
-@blp.response(200, {"type": "object"}, example={"openapi": "3.1.0", "info": {"title": "Library API"}, "paths": {}})
+@blp.response(
+    200,
+    {"type": "object"},
+    description="The document.",
+    example={"openapi": "3.1.0", "info": {"title": "Library API"}, "paths": {}},
+)
 def show_openapi() -> Response:
     """Show the OpenAPI document
 
@@ -135,7 +146,7 @@ def show_openapi() -> Response:
 
 @blp.get("/docs")
 @public
-@blp.response(200, {"type": "string"}, content_type="text/html", example=_EXAMPLE_PAGE)
+@blp.response(200, {"type": "string"}, content_type="text/html", description="The page.", example=_EXAMPLE_PAGE)
 def show_docs() -> Response:
     """Show the documentation, with a way to try each operation
 
@@ -161,7 +172,7 @@ def show_docs_part(name: str) -> Response:
 
 @blp.get("/docs/errors")
 @public
-@blp.response(200, {"type": "string"}, content_type="text/html", example=_EXAMPLE_PAGE)
+@blp.response(200, {"type": "string"}, content_type="text/html", description="The page.", example=_EXAMPLE_PAGE)
 def show_errors() -> Response:
     """Explain every error code
 

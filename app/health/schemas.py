@@ -33,6 +33,6 @@ class HealthSchema(StrictSchema):
 
 
 class StatusSchema(StrictSchema):
-    """One word."""
+    """The state of the process: that it answers is all there is to say."""
 
     status = fields.String(required=True, metadata={"example": "ok"})

@@ -142,7 +142,13 @@ def retry_job(job_id: str) -> Response:
 @raises(service.TooManyStreams)
 @uncached
 @blp.doc(parameters=[_LAST_EVENT_ID])
-@blp.response(200, {"type": "string"}, content_type="text/event-stream", example=_EXAMPLE_STREAM)
+@blp.response(
+    200,
+    {"type": "string"},
+    content_type="text/event-stream",
+    description="Events, as the HTML standard has them.",
+    example=_EXAMPLE_STREAM,
+)
 @blp.alt_response(204, description="The end of this job was told already, as `Last-Event-ID` says.")
 def follow_job(job_id: str) -> Response:
     """Follow a job by server-sent events

@@ -141,7 +141,7 @@ class JobErrorSchema(StrictSchema):
 
 
 class JobSchema(StrictSchema):
-    """A job."""
+    """A job: what was asked for, and how far it is."""
 
     id = fields.UUID(required=True)
     status = fields.String(

@@ -39,7 +39,7 @@ class IdentifierTaken(Conflict):
 
 
 class PlatformIsReserved(Conflict):
-    """The reserved tenant can't be removed."""
+    """The tenant `platform` belongs to the service and can't be deleted."""
 
     code = "platform_is_reserved"
 

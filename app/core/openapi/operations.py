@@ -73,7 +73,7 @@ def _parameters(operation: _Part, endpoint: Endpoint) -> Iterator[_Part]:
         yield _header("Idempotency-Key", what, "5e1f0a52-order-4711", minLength=1, maxLength=255)
     if endpoint.is_conditional:
         yield _header("If-Match", "Change the object only if it still has this `ETag`.", '"5f3c9a7e1b2d4c6f8a0b1c2d"')
-    if endpoint.may_be_kept:
+    if _may_be_spared(operation, endpoint):
         what = "Answer only if it is no longer the one with this `ETag`; else 304."
         yield _header("If-None-Match", what, '"5f3c9a7e1b2d4c6f8a0b1c2d"')
     for parameter in operation.get("parameters", []):
@@ -123,6 +123,11 @@ def _complete_body(body: _Part, endpoint: Endpoint, components: _Part) -> None:
 # — what is answered ———————————————————————————————————————————————————————————————————————————————
 
 
+def _may_be_spared(operation: _Part, endpoint: Endpoint) -> bool:
+    """True where a client may say which answer it has already."""
+    return endpoint.may_be_kept and "200" in operation["responses"]
+
+
 def _answers(operation: _Part, endpoint: Endpoint, components: _Part) -> _Part:
     answers = {
         status: answer
@@ -130,7 +135,7 @@ def _answers(operation: _Part, endpoint: Endpoint, components: _Part) -> _Part:
         # Without flask-smorest's own references to errors it would have described.
         if status != "default" and "$ref" not in answer
     }
-    if endpoint.may_be_kept and "200" in answers:
+    if _may_be_spared(operation, endpoint):
         answers["304"] = {"description": "The client has this answer already."}
     for status, answer in answers.items():
         _complete_answer(answer, int(status), endpoint, components)
@@ -141,6 +146,8 @@ def _answers(operation: _Part, endpoint: Endpoint, components: _Part) -> _Part:
 
 
 def _complete_answer(answer: _Part, status: int, endpoint: Endpoint, components: _Part) -> None:
+    if status == HTTPStatus.NO_CONTENT and answer["description"] == HTTPStatus.NO_CONTENT.phrase:
+        answer["description"] = "It is done, and there is nothing to show."
     for content in answer.get("content", {}).values():
         _add_example(content, components)
         described = components["schemas"].get(content.get("schema", {}).get("$ref", "").rpartition("/")[2], {})

@@ -75,7 +75,7 @@ def refusals(endpoint: Endpoint, *, takes_body: bool) -> dict[int, list[type[Dom
 
 
 def _from_marks(endpoint: Endpoint, *, takes_body: bool) -> Iterator[type[DomainError]]:
-    yield InternalError
+    yield from (BadRequest, InternalError)
     if endpoint.is_guarded:
         # A query or a body that nobody would read is refused as well.
         yield from (Unauthenticated, Invalid, DatabaseUnavailable, QuestionTooSlow)
@@ -89,7 +89,7 @@ def _from_marks(endpoint: Endpoint, *, takes_body: bool) -> Iterator[type[Domain
         yield LimitUnavailable
     if endpoint.method != "GET":
         # A body is taken in before it is known what it is for.
-        yield from (BadRequest, RequestTimeout, BodyTooLarge, Busy)
+        yield from (RequestTimeout, BodyTooLarge, Busy)
     if takes_body:
         yield from (InvalidJson, UnsupportedMediaType)
     if endpoint.is_idempotent:

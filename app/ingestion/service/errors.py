@@ -18,7 +18,7 @@ class JobNotRetryable(Conflict):
 
 
 class TooManyStreams(Unavailable):
-    """All threads that streams may hold are taken."""
+    """No more streams can be open at the moment."""
 
     code = "too_many_streams"
 
