@@ -174,7 +174,9 @@ class Gate:
         self._client = client
         self._line = _Line(client)
         self._sha = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
-        self._owed: set[str] = set()
+        # By key, the last move that Redis does not know of yet.
+        self._owed: dict[str, object] = {}
+        self._owing = threading.Lock()
         self._later: threading.Timer | None = None
         self._processes = processes
         self._alone = MovingWindowRateLimiter(MemoryStorage())
@@ -215,19 +217,28 @@ class Gate:
 
     def move(self, generation_key: str) -> None:
         """Replace a generation; where Redis is away, before the next request of this process is let in."""
-        self._owed.add(generation_key)
+        with self._owing:
+            self._owed[generation_key] = object()
         self._settle()
 
     def _settle(self) -> None:
+        with self._owing:
+            owed = dict(self._owed)
         try:
-            for key in list(self._owed):
+            for key, move in owed.items():
                 with self._client.asking():
                     # Nanoseconds: never a number that stood there before, whatever clock wrote it.
                     self._line.send("SET", key, time.time_ns(), "EX", GENERATION_SECONDS)
-                self._owed.discard(key)
+                self._strike_off(key, move)
         except (RedisError, OSError) as error:
             log.warning("cache.touch_delayed", extra={"error": type(error).__name__})
             self._settle_later()
+
+    def _strike_off(self, key: str, move: object) -> None:
+        """Owe the move no longer; one that came while Redis was told of this one is still owed."""
+        with self._owing:
+            if self._owed.get(key) is move:
+                del self._owed[key]
 
     def _settle_later(self) -> None:
         """Try again in a moment: to a worker no request comes, and the other processes wait to be told."""

@@ -1,16 +1,20 @@
-"""The gate in processes that no request comes to."""
+"""The gate in processes that no request comes to, and with commits that cross each other."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from flask import Flask
+from redis.connection import ConnectionPool
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from app.core.admission import RETRY_SECONDS
+from app.core.admission import RETRY_SECONDS, Gate
 from app.core.cache import Generation, generation_key, touch
 from app.core.tenancy import tenant
-from app.extensions import redis
+from app.extensions import PatientRedis, redis
 from deploy.local.engines import Engines
 from tests.core.probes import Probes
 from tests.local_stack.processes import wait_until
@@ -34,3 +38,53 @@ def test_a_process_without_requests_tells_redis_of_its_commits(
     with web.app_context():
         keys = [generation_key(library.id, each) for each in (Generation.CATALOGUE, Generation.ACCESS)]
         assert wait_until(lambda: redis.client.exists(*keys) == len(keys), timeout_seconds=10)
+
+
+class CrossedConnection:
+    """Tells the first move, while another is made, which Redis does not hear of."""
+
+    def __init__(self) -> None:
+        """Begin with nothing sent."""
+        self.sent: list[str] = []
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def send_command(self, name: str, *_: object) -> None:
+        """Note the command."""
+        self.sent.append(name)
+
+    def read_response(self) -> object:
+        """Answer; the first command's answer comes only after another commit, the second's not in time."""
+        if len(self.sent) == 1:
+            commit = threading.Thread(target=self.meanwhile)
+            commit.start()
+            commit.join(5)
+        elif len(self.sent) == 2:
+            raise RedisTimeoutError
+        return [0, b"0"]
+
+    def disconnect(self) -> None:
+        """Nothing is connected."""
+
+
+class CrossedPool(ConnectionPool):
+    """Gives out that connection."""
+
+    def __init__(self) -> None:
+        """Make it."""
+        super().__init__()
+        self.crossed = CrossedConnection()
+
+    def make_connection(self) -> Any:
+        """The connection."""
+        return self.crossed
+
+
+def test_a_move_that_comes_while_another_is_told_is_not_forgotten() -> None:
+    pool = CrossedPool()
+    gate = Gate(PatientRedis(connection_pool=pool), processes=1)
+    pool.crossed.meanwhile = lambda: gate.move("generation")
+
+    gate.move("generation")
+    gate.ask([])
+
+    assert pool.crossed.sent == ["SET", "SET", "SET", "EVALSHA"]
