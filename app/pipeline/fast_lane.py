@@ -76,6 +76,8 @@ class FastLane:
     def _passage(self, environ: WSGIEnvironment) -> tuple[Passage | None, str]:
         if environ["REQUEST_METHOD"] != "GET" or "HTTP_ORIGIN" in environ:
             return None, ""
+        if environ.get("HTTP_IF_NONE_MATCH", "").strip() == "*":
+            return None, ""  # whether there is anything shows only in the answer
         if self._guard.insists_on_https and environ.get("wsgi.url_scheme") != "https":
             return None, ""
         address = _ADDRESS.fullmatch(environ.get("PATH_INFO", ""))

@@ -124,7 +124,9 @@ def _from_cache(passage: Passage) -> Response | None:
 
 
 def _finish(response: Response) -> Response:
-    response = _keep(response, g.keep) if "keep" in g else make_conditional(response)
+    if "keep" in g:
+        _keep(response, g.keep)
+    response = make_conditional(response)
     headers = response.headers
     actor = g.get("actor")
     is_private = actor is not None and "Cache-Control" not in headers
@@ -144,10 +146,9 @@ def _finish(response: Response) -> Response:
     return response
 
 
-def _keep(response: Response, passage: Passage) -> Response:
+def _keep(response: Response, passage: Passage) -> None:
     if response.status_code == 200:  # noqa: PLR2004
         response.headers["ETag"] = passage.keep(response.get_data())
-    return response
 
 
 def _allow_origin(response: Response) -> None:

@@ -198,9 +198,7 @@ class Passage:
         return self.is_settled
 
     def client_has(self, generation: str) -> bool:
-        """True when the client's `If-None-Match` names this address in this generation, or any."""
-        if self._environ.get("HTTP_IF_NONE_MATCH", "").strip() == "*":
-            return True
+        """True when the client's `If-None-Match` names this address in this generation."""
         return bool(self._known_generation) and self._known_generation == generation
 
     def keep(self, body: bytes) -> str:
@@ -307,9 +305,9 @@ class Passage:
         actor, tenant_id, limits = self.actor, self.tenant_id, self._guard.limits
         windows = []
         size = self._tenant.value.api_requests_per_minute if self._tenant else None
-        if actor and actor.tenant_id != tenant_id:
+        if actor and (self._tenant is None or actor.tenant_id != tenant_id):
             # Those who run the service are counted at home: a tenant at its limit can't keep them out.
-            tenant_id, size = actor.tenant_id, None
+            tenant_id, size = actor.tenant_id, actor.api_requests_per_minute
         if tenant_id is not None:
             windows.append(limits.window(Limit.API, str(tenant_id), size=size))
         counted_by = actor.principal if actor else f"address:{self._environ.get('REMOTE_ADDR', '')}"
