@@ -13,7 +13,7 @@ RUN python -m venv --without-pip /opt/venv \
         --no-cache-dir --require-hashes --only-binary=:all: --requirement requirements.txt
 WORKDIR /srv/library
 COPY migrations migrations
-COPY wsgi.py celery_worker.py ./
+COPY wsgi.py web_server.py celery_worker.py ./
 COPY app app
 # Served at /docs/errors.
 COPY docs/errors.md docs/errors.md
@@ -47,6 +47,5 @@ STOPSIGNAL SIGTERM
 # Of the web server, which is what the image runs when it is told nothing else.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:5000/health/ready', timeout=4)"]
-CMD ["sh", "-c", "exec granian --interface wsgi wsgi:app --host 0.0.0.0 --port 5000 \
---workers ${WEB_PROCESSES:-2} --blocking-threads ${WEB_THREADS:-8} \
---respawn-failed-workers --workers-kill-timeout 30 --no-ws"]
+CMD ["sh", "-c", "exec python web_server.py --host 0.0.0.0 --port 5000 \
+--processes ${WEB_PROCESSES:-2} --threads ${WEB_THREADS:-8}"]

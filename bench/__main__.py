@@ -16,7 +16,7 @@ from bench import cases, ingestion
 from bench.cases import Case, Prepared
 from bench.measure import Load, Run, memory_mb, run
 from bench.report import Line, chart, table
-from bench.stack import ROOT, THREADS, require_wrk, wsgi_server
+from bench.stack import ROOT, THREADS, floor_server, own_server, require_wrk
 from deploy.local import engines
 from deploy.local.engines import Engines
 
@@ -81,8 +81,8 @@ def _options() -> Options:
 def _servers(running: Engines, folder: Path) -> Iterator[tuple[tuple[str, int], tuple[str, int]]]:
     dsn = running.database_owner_url.replace("postgresql+psycopg2://", "postgresql://")
     with (
-        wsgi_server("wsgi:app", {}, folder / "service.log", ready="/health/live") as service,
-        wsgi_server("bench.floor:app", {"FLOOR_DSN": dsn}, folder / "floor.log", ready="/none") as floor,
+        own_server({}, folder / "service.log") as service,
+        floor_server({"FLOOR_DSN": dsn}, folder / "floor.log") as floor,
     ):
         yield service, floor
 

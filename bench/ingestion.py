@@ -12,7 +12,7 @@ import requests
 
 from bench.cases import prepare_tenant
 from bench.report import Line
-from bench.stack import free_port, process, program, wait_for, wsgi_server
+from bench.stack import free_port, own_server, process, program, wait_for
 
 _LIMIT_SECONDS = 600
 
@@ -27,7 +27,7 @@ def measure(environment: Mapping[str, str], folder: Path, *, works: int) -> list
     key = prepare_tenant("ingesting")
     with (
         process(stand_in, {}, folder / "stand_in.log"),
-        wsgi_server("wsgi:app", settings, folder / "api.log", ready="/health/live") as (address, _),
+        own_server(settings, folder / "api.log") as (address, _),
     ):
         wait_for(f"{url}/search.json?q=none&fields=key", folder / "stand_in.log")
         with process([*worker, "-Q", "ingestion,upkeep"], settings, folder / "worker.log") as started:

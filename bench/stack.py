@@ -42,13 +42,31 @@ def process(command: list[str], environment: Mapping[str, str], log: Path) -> It
 
 
 @contextmanager
-def wsgi_server(target: str, environment: Mapping[str, str], log: Path, *, ready: str) -> Iterator[tuple[str, int]]:
-    """A granian over `target`; gives its address and process id once `ready` answers."""
+def own_server(environment: Mapping[str, str], log: Path) -> Iterator[tuple[str, int]]:
+    """The library's own web server; gives its address and process id once it answers."""
+    port = free_port()
+    command = [sys.executable, "web_server.py", "--port", str(port), "--processes", str(PROCESSES)]
+    command += ["--threads", str(THREADS), "--log-level", "warning"]
+    with _served(command, {**environment, "WEB_THREADS": str(THREADS)}, log, port=port, ready="/health/live") as server:
+        yield server
+
+
+@contextmanager
+def floor_server(environment: Mapping[str, str], log: Path) -> Iterator[tuple[str, int]]:
+    """A plain granian over the floor; gives its address and process id once it answers."""
     port = free_port()
     command = [
-        program("granian"), "--interface", "wsgi", target, "--host", "127.0.0.1", "--port", str(port),
+        program("granian"), "--interface", "wsgi", "bench.floor:app", "--host", "127.0.0.1", "--port", str(port),
         "--workers", str(PROCESSES), "--blocking-threads", str(THREADS), "--log-level", "warning",
     ]  # fmt: skip
+    with _served(command, environment, log, port=port, ready="/none") as server:
+        yield server
+
+
+@contextmanager
+def _served(
+    command: list[str], environment: Mapping[str, str], log: Path, *, port: int, ready: str
+) -> Iterator[tuple[str, int]]:
     with process(command, environment, log) as started:
         address = f"http://127.0.0.1:{port}"
         wait_for(f"{address}{ready}", log)

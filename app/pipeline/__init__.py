@@ -3,6 +3,7 @@
 request id → who is asking → which tenant → may they → limits and cache (one round trip to Redis) → the view → headers
 and the log line.
 
+- `gateway.py` takes requests from the web server, `bodies.py` their bodies, before a thread is spent on them.
 - `passage.py` holds the decisions: it needs a WSGI environment and nothing of Flask.
 - `hooks.py` takes every request through them before its view, and finishes the answer.
 - `fast_lane.py` takes the same decisions before Flask begins, and answers lists that are in the cache at once.
@@ -19,11 +20,10 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from app.core.limits import limits
 from app.extensions import redis
 from app.pipeline import hooks
+from app.pipeline.bodies import MAX_BODY_BYTES
 from app.pipeline.fast_lane import FastLane
 from app.pipeline.passage import Guard
 from app.settings import Settings
-
-MAX_BODY_BYTES = 16 * 1024 * 1024
 
 
 def init_app(app: Flask, settings: Settings) -> None:

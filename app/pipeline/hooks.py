@@ -16,6 +16,7 @@ from app.core.errors import DomainError, FieldError, Invalid, NotFound
 from app.core.limits import RateLimited
 from app.core.logging import fresh_log_context, log_context, set_log_context
 from app.core.tenancy import tenant
+from app.pipeline.bodies import BODY_REFUSAL
 from app.pipeline.passage import Guard, Passage, log_request, request_id_of
 from app.settings import Settings
 
@@ -43,6 +44,8 @@ def _begin() -> None:
     g.started = time.perf_counter()
     g.around = ExitStack()
     g.around.enter_context(fresh_log_context(request_id=g.request_id))
+    if BODY_REFUSAL in request.environ:
+        raise request.environ[BODY_REFUSAL]
     if (request.content_length or 0) > current_app.config["MAX_CONTENT_LENGTH"]:
         raise RequestEntityTooLarge(f"A body has at most {current_app.config['MAX_CONTENT_LENGTH']} bytes.")
     if "\0" in request.path:

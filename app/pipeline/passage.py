@@ -38,6 +38,9 @@ _QUOTED = re.compile(r'"([^"]*)"')
 _KEPT_SECONDS = 60.0
 _KEPT_WITHOUT_REDIS_SECONDS = 1.0
 _KEPT_ENTRIES = 10_000
+# A page of fifty books has about 100 kB. Larger ones are for whoever takes a list home; kept under every filter that
+# anybody thinks of, they would drive everything else out of Redis. Their ETags hold all the same.
+_MOST_KEPT_BYTES = 128 * 1024
 _HSTS = "max-age=31536000; includeSubDomains"
 
 
@@ -207,7 +210,7 @@ class Passage:
             raise ValueError("Only answers of views marked as cached are kept.")
         generation, address = self._counted().generations[-1], self.address
         # Pages further on are seldom asked for twice; a client that reads a whole list must not fill Redis with it.
-        if "cursor=" not in address:
+        if "cursor=" not in address and len(body) <= _MOST_KEPT_BYTES:
             key = answer_key(self.tenant.id, address)
             self._guard.limits.gate.keep(key, generation=generation, body=body, seconds=self.cached.seconds)
         return generation_etag(generation, address)

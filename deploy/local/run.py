@@ -123,10 +123,8 @@ def service(environment: Mapping[str, str], *, folder: Path) -> Plan:
     celery = [sys.executable, "-m", "celery", "-A", "celery_worker"]
     worker = [*celery, "worker", "--queues", QUEUES, "--without-gossip", "--without-mingle"]
     worker += ["--concurrency", environment["WORKER_PROCESSES"]]
-    web = [sys.executable, "-m", "granian", "--interface", "wsgi", "wsgi:app", "--host", "127.0.0.1"]
-    web += ["--port", str(port_in(environment)), "--workers", environment["WEB_PROCESSES"]]
-    web += ["--blocking-threads", environment["WEB_THREADS"]]
-    web += ["--respawn-failed-workers", "--workers-kill-timeout", "30", "--no-ws"]
+    web = [sys.executable, "web_server.py", "--host", "127.0.0.1", "--port", str(port_in(environment))]
+    web += ["--processes", environment["WEB_PROCESSES"], "--threads", environment["WEB_THREADS"]]
     site = f"http://127.0.0.1:{port_in(environment)}"
     return Plan(
         migrate=[*flask, "db", "upgrade"],

@@ -75,7 +75,7 @@ def settings_read() -> set[str]:
 
 
 def options(command: str) -> set[tuple[str, str]]:
-    """The options of a granian or celery command, each with its value, without what is particular to one place."""
+    """The options of a web server or celery command, each with its value, without what is particular to one place."""
     words = shlex.split(re.sub(r"\$\{\w+:-(\w+)\}", r"\1", command.replace("=", " ")))
     pairs = zip(words, [*words[1:], ""], strict=True)
     found = {(word, "" if value.startswith("-") else value) for word, value in pairs if word.startswith("--")}
@@ -189,7 +189,7 @@ def test_every_place_starts_web_and_worker_alike() -> None:
     here = commands_of_make_run()
 
     web = options(command_of_image()[-1])
-    assert {word for word, _ in web} >= {"--workers", "--blocking-threads", "--respawn-failed-workers"}
+    assert {word for word, _ in web} == {"--processes", "--threads"}
     assert options(PROCFILE["web"]) == options(here["web"]) == web
     worker = options(shlex.join(services["worker"]["command"]))
     assert options(PROCFILE["worker"]) == options(here["worker"]) == worker

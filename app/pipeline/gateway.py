@@ -1,0 +1,282 @@
+"""The way from the web server to the application and back: WSGI, spoken over the server's own protocol objects.
+
+On its WSGI side, granian reads a body in the thread that works on the request, for as long as the client likes, and
+nothing can wake that thread. Its RSGI side gives bodies piece by piece. So requests are taken from there, in the same
+pool of threads: one without a body goes to the application at once, any other when its body is in.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Protocol
+
+import orjson
+
+from app.pipeline.bodies import (
+    BODY_REFUSAL,
+    MAX_BODY_BYTES,
+    Held,
+    Intake,
+    Loop,
+    Outcome,
+    Patience,
+    Source,
+    Watchman,
+    too_large,
+)
+from app.pipeline.passage import request_id_of
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
+log = logging.getLogger(__name__)
+
+_Headers = list[tuple[str, str]]
+_COMMON: dict[str, Any] = {
+    "GATEWAY_INTERFACE": "CGI/1.1",
+    "SCRIPT_NAME": "",
+    "wsgi.version": (1, 0),
+    "wsgi.errors": sys.stderr,
+    "wsgi.input_terminated": True,
+    "wsgi.multithread": True,
+    "wsgi.multiprocess": True,
+    "wsgi.run_once": False,
+}
+# Made once, for these come with most requests.
+_NAMES = {
+    name: "HTTP_" + name.upper().replace("-", "_")
+    for name in (
+        "accept", "accept-encoding", "accept-language", "authorization", "cache-control", "connection", "cookie",
+        "forwarded", "host", "idempotency-key", "if-match", "if-none-match", "origin", "referer", "user-agent",
+        "x-api-key", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id",
+    )
+} | {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}  # fmt: skip
+_WITHOUT_BODY = {204, 304}
+_APART_SECONDS = 0.005
+
+
+class Scope(Protocol):
+    """What the server knows of a request."""
+
+    path: str
+    query_string: str
+    method: str
+    client: str
+    server: str
+    http_version: str
+    scheme: str
+    authority: str | None
+    headers: Any
+
+
+class Transport(Protocol):
+    """The server's end of an answer that is sent piece by piece."""
+
+    def send_bytes(self, piece: bytes) -> Iterator[None]:
+        """Queue a piece; what it returns raises where the client has gone."""
+
+
+class Exchange(Source, Protocol):
+    """The server's side of a request and its answer."""
+
+    def response_bytes(self, status: int, headers: _Headers, body: bytes) -> None:
+        """Answer."""
+
+    def response_stream(self, status: int, headers: _Headers) -> Transport:
+        """Answer piece by piece."""
+
+
+class Arrival(Protocol):
+    """A request as the server hands it over."""
+
+    scope: Scope
+    proto: Exchange
+
+    def done(self) -> None:
+        """Let go of the rest of the body; where there is no answer yet, it is a bare 500."""
+
+
+class Gateway:
+    """Takes requests from the server's threads, and answers them by a WSGI application."""
+
+    def __init__(self, app: WSGIApplication, *, threads: int, patience: Patience = Patience()) -> None:  # noqa: B008
+        """Take the application, how many threads the server has for it, and the patience with bodies."""
+        self._app = app
+        self._threads = threads
+        self._working: set[int] = set()
+        self._patience = patience
+        self._held = Held(most_bytes=patience.held_bytes)
+        self._watchman = Watchman(are_threads_busy=lambda: len(self._working) >= self._threads)
+        self.loop = Loop()
+
+    def __call__(self, arrival: Arrival) -> None:
+        """Answer a request, or see to it that it is answered when its body is in; never raises."""
+        exchange = arrival.proto
+        try:
+            environ = _environ(arrival.scope)
+            if environ.get("CONTENT_LENGTH", "0") == "0" and "HTTP_TRANSFER_ENCODING" not in environ:
+                self._answer(exchange, environ, b"")
+            else:
+                self._take_in(arrival, environ)
+        except Exception:
+            # Nothing is above but the server's own code, which would leave the client without any answer.
+            log.exception("gateway.failed")
+            _apologise(exchange, {})
+
+    def _take_in(self, arrival: Arrival, environ: WSGIEnvironment) -> None:
+        length = environ.get("CONTENT_LENGTH", "")
+        declared_bytes = int(length) if length.isdecimal() and "HTTP_TRANSFER_ENCODING" not in environ else None
+        then = partial(self._answer_body, arrival, environ)
+        if (declared_bytes or 0) > MAX_BODY_BYTES and "HTTP_EXPECT" in environ:
+            # The client waits for the answer before it sends anything.
+            then(Outcome(refusal=too_large()))
+            return
+        intake = Intake(
+            arrival.proto, declared_bytes=declared_bytes, held=self._held, patience=self._patience, then=then
+        )
+        intake.begin()
+        if not intake.is_over:
+            self._watchman.watch(intake)
+
+    def _answer_body(self, arrival: Arrival, environ: WSGIEnvironment, outcome: Outcome) -> None:
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+        environ["CONTENT_LENGTH"] = str(len(outcome.body))
+        if outcome.refusal is None:
+            self._answer(arrival.proto, environ, outcome.body)
+        else:
+            environ[BODY_REFUSAL] = outcome.refusal
+            self._answer(arrival.proto, environ, b"", release=arrival.done)
+
+    def _answer(
+        self, exchange: Exchange, environ: WSGIEnvironment, body: bytes, *, release: Callable[[], None] | None = None
+    ) -> None:
+        environ["wsgi.input"] = BytesIO(body)
+        thread = threading.get_ident()
+        self._working.add(thread)
+        try:
+            _Answer(exchange, environ, release).send(self._app)
+        except Exception:
+            log.exception("gateway.failed")
+            _apologise(exchange, environ)
+        finally:
+            self._working.discard(thread)
+
+
+class _Answer:
+    """One answer on its way out; `release` lets go of the rest of a body that nobody will read."""
+
+    def __init__(self, exchange: Exchange, environ: WSGIEnvironment, release: Callable[[], None] | None) -> None:
+        self._exchange = exchange
+        self._environ = environ
+        self._release = release
+        self._status = 500
+        self._headers: _Headers = []
+
+    def send(self, app: WSGIApplication) -> None:
+        pieces = app(self._environ, self._start)
+        try:
+            if self._release is not None:
+                self._send_and_release(b"".join(pieces), self._release)
+            elif isinstance(pieces, list) or self._is_whole():
+                # Handed over in one: the server sends it at the client's pace, and the thread is free.
+                self._exchange.response_bytes(self._status, self._headers, b"".join(pieces))
+            else:
+                self._send_on(self._exchange.response_stream(self._status, self._headers), pieces)
+        finally:
+            close = getattr(pieces, "close", None)
+            if close is not None:
+                close()
+
+    def _start(self, status: str, headers: _Headers, _: object = None) -> Callable[[bytes], object]:
+        self._status, self._headers = int(status[:3]), headers
+        return _write_nothing
+
+    def _is_whole(self) -> bool:
+        if self._status in _WITHOUT_BODY or self._environ["REQUEST_METHOD"] == "HEAD":
+            return True
+        return any(name.lower() == "content-length" for name, _ in self._headers)
+
+    def _send_and_release(self, body: bytes, release: Callable[[], None]) -> None:
+        """Answer, and let the server close the connection.
+
+        It looks whether anybody still reads the request only when it has something to write. So the last byte follows
+        a little later: with those before, the server may have looked too early, or been busy with the body itself.
+        """
+        transport = self._exchange.response_stream(self._status, self._headers)
+        release()
+        self._send_on(transport, [body[:-1]])
+        time.sleep(_APART_SECONDS)
+        release()
+        self._send_on(transport, [body[-1:]])
+
+    @staticmethod
+    def _send_on(transport: Transport, pieces: Iterable[bytes]) -> None:
+        for piece in pieces:
+            try:
+                next(transport.send_bytes(piece), None)
+            except RuntimeError:
+                return  # the client has gone
+
+
+def _environ(scope: Scope) -> WSGIEnvironment:
+    environ = _COMMON.copy()
+    environ["REQUEST_METHOD"] = scope.method
+    environ["PATH_INFO"] = _latin(scope.path)
+    environ["QUERY_STRING"] = _latin(scope.query_string)
+    environ["REMOTE_ADDR"] = _host(scope.client)
+    environ["SERVER_NAME"], _, environ["SERVER_PORT"] = scope.server.rpartition(":")
+    environ["SERVER_PROTOCOL"] = f"HTTP/{scope.http_version}"
+    environ["wsgi.url_scheme"] = scope.scheme
+    for name, value in scope.headers.items():
+        variable = _NAMES.get(name)
+        if variable is None:
+            # With an underscore it would pass for a header that a proxy vouches for.
+            if "_" in name:
+                continue
+            variable = "HTTP_" + name.upper().replace("-", "_")
+        if variable in environ:
+            value = f"{environ[variable]}{';' if name == 'cookie' else ','}{value}"  # noqa: PLW2901 - one value of both
+        environ[variable] = value
+    if "HTTP_HOST" not in environ:
+        environ["HTTP_HOST"] = scope.authority or ""
+    return environ
+
+
+def _latin(text: str) -> str:
+    """Spell a text as WSGI wants it: a character for each byte of its UTF-8."""
+    return text if text.isascii() else text.encode().decode("latin-1")
+
+
+def _host(address: str) -> str:
+    """The host of `host:port`; an IPv6 one without its brackets."""
+    host = address.rpartition(":")[0]
+    return host[1:-1] if host.startswith("[") else host
+
+
+def _apologise(exchange: Exchange, environ: WSGIEnvironment) -> None:
+    """Answer 500; where an answer was given already, the server leaves it at that."""
+    request_id = request_id_of(environ)
+    problem = {
+        "type": "/docs/errors#internal_error",
+        "title": "Internal Server Error",
+        "status": 500,
+        "detail": "Something went wrong on our side. Quote the request_id when you report it.",
+        "code": "internal_error",
+        "request_id": request_id,
+    }
+    headers = [
+        ("Content-Type", "application/problem+json"),
+        ("X-Request-ID", request_id),
+        ("Cache-Control", "no-store"),
+    ]
+    exchange.response_bytes(500, headers, orjson.dumps(problem))
+
+
+def _write_nothing(_: bytes) -> None:
+    raise NotImplementedError("The application returns its answers; it does not write them.")
