@@ -38,7 +38,7 @@ _QUOTED = re.compile(r'"([^"]*)"')
 _KEPT_SECONDS = 60.0
 _KEPT_WITHOUT_REDIS_SECONDS = 1.0
 _KEPT_ENTRIES = 10_000
-# A page of fifty books has about 100 kB. Larger ones are for whoever takes a list home; kept under every filter that
+# A page of fifty books seldom has 100 kB. Larger ones are for whoever takes a list home; kept under every filter that
 # anybody thinks of, they would drive everything else out of Redis. Their ETags hold all the same.
 _MOST_KEPT_BYTES = 128 * 1024
 _HSTS = "max-age=31536000; includeSubDomains"

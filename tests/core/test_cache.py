@@ -50,6 +50,24 @@ def test_an_answer_is_made_once_for_all_members(probes: Probes, library: Library
     assert probes.calls == ["cached"]
 
 
+@pytest.mark.parametrize("headers", [{}, {"Origin": "https://app.example.org"}])
+def test_a_large_answer_is_not_kept_and_has_its_etag(probes: Probes, library: Library, headers: dict[str, str]) -> None:
+    probes.answers["listed"] = lambda: "x" * 128 * 1024
+    path = "/probes/listed"
+
+    first, second = library.get(path, headers=headers), library.get(path, headers=headers)
+    unchanged = library.get(path, headers={"If-None-Match": first.headers["ETag"], **headers})
+    probes.answers["listed"] = lambda: "x" * (128 * 1024 - 2)
+    library.post("/probes/touched")
+    smaller = [library.get(path, headers=headers).data for _ in range(2)]
+
+    assert first.data == second.data
+    assert first.headers["ETag"] == second.headers["ETag"]
+    assert (unchanged.status_code, unchanged.data) == (304, b"")
+    assert [len(each) for each in smaller] == [128 * 1024] * 2
+    assert probes.calls == ["listed", "listed", "touched", "listed"]
+
+
 def test_each_address_has_an_answer_of_its_own(library: Library) -> None:
     first, second = read(library, query="?page=1"), read(library, query="?page=2")
 
