@@ -31,7 +31,7 @@ SERVICE_ACCOUNTS = Listing(
 
 
 def key_holder(tenant_id: UUID, prefix: str) -> Row | None:
-    """What decides over a key: id, hash, last use and end, and the account; nothing where it or its tenant rests."""
+    """The key, its account and its tenant's limit, as decides over a call; nothing where one of them rests."""
     found = rows(_key_holder_question(), {"tenant_id": str(tenant_id), "prefix": prefix})
     return found[0] if found else None
 
@@ -49,6 +49,7 @@ def _key_holder_question() -> Question:
             account.scopes,
             func.least(key.expires_at, account.expires_at),
             key.last_used_at,
+            Tenant.api_requests_per_minute,
         )
         .join(
             account,

@@ -45,7 +45,7 @@ def _holder_of(key: KeyParts) -> Actor | None:
     row = queries.key_holder(key.tenant_id, key.prefix)
     if row is None:
         return None
-    key_id, key_hash, account_id, name, role, scopes, expires_at, last_used_at = row
+    key_id, key_hash, account_id, name, role, scopes, expires_at, last_used_at, requests_per_minute = row
     if not hmac.compare_digest(bytes(key_hash), key.hash) or (expires_at and expires_at <= utc_now()):
         return None
     if last_used_at is None or utc_now() - last_used_at > LAST_USED_GRAIN:
@@ -58,6 +58,7 @@ def _holder_of(key: KeyParts) -> Actor | None:
         name=name,
         permissions=_permissions(role, scopes),
         expires_at=expires_at,
+        api_requests_per_minute=requests_per_minute,
     )
 
 

@@ -84,6 +84,8 @@ class Actor:
     name: str
     permissions: frozenset[Permission]
     expires_at: datetime | None = None
+    # Its tenant's own limit, where that has one.
+    api_requests_per_minute: int | None = None
 
     @cached_property
     def principal(self) -> str:

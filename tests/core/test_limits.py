@@ -259,6 +259,19 @@ def test_a_tenants_own_limit_counts_by_the_minute_whatever_the_default_window(ma
     assert other.get("/probes/plain").headers["RateLimit-Policy"] == '"api";q=50;w=7'
 
 
+def test_those_who_run_the_service_are_counted_by_their_own_tenants_limit(make_app: Callable[..., Flask]) -> None:
+    probes = Probes(make_app(API_RATE_LIMIT_REQUESTS="50"))
+    library, platform = probes.library("small"), Library(probes.app, "platform", PLATFORM_ID)
+    set_limit(platform, api_requests_per_minute=7000)
+
+    headers = {"Authorization": f"Bearer {platform.key('platform_admin')}"}
+    elsewhere = library.get("/probes/plain", role=None, headers=headers)
+    nowhere = probes.app.test_client().get("/api/v1/tenants", headers=headers)
+
+    assert elsewhere.headers["RateLimit-Policy"] == '"api";q=7000;w=60'
+    assert nowhere.headers["RateLimit-Policy"] == '"api";q=7000;w=60'
+
+
 def test_principals_are_counted_apart_and_a_tenant_as_a_whole(make_app: Callable[..., Flask]) -> None:
     library = Probes(make_app(API_RATE_LIMIT_REQUESTS="6", CATALOGUE_RATE_LIMIT="3/hour")).library()
 
