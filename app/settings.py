@@ -30,6 +30,7 @@ _DEVELOPMENT_PII_KEYS = "dev:" + base64.b64encode(_DEVELOPMENT_PII_KEY).decode()
 _DEVELOPMENT_PASSWORD = "development-only"  # noqa: S105 - refused in production
 _MIN_SECRET_CHARACTERS = 32
 _PII_KEY_BYTES = 32
+_OR_LOCALLY = ", or use `make run`, and `make flask` for commands."
 # So much alike are names that differ by a letter or two; variables of other programs are less so.
 _ALIKE = 0.9
 _N = TypeVar("_N", int, float)
@@ -271,7 +272,7 @@ class _Reader:
         if not url:
             if default is not None:
                 return default
-            self._fault(name, "is missing: set it to postgresql://user:password@host/database, or use `make run`, and `make flask` for commands.")
+            self._fault(name, f"is missing: set it to postgresql://user:password@host/database{_OR_LOCALLY}")
         elif not re.match(r"postgres(ql)?(\+psycopg2)?://", url):
             self._fault(name, "must begin with postgresql:// (other databases are not supported).")
         elif not _is_readable(url, make_url):
@@ -284,7 +285,7 @@ class _Reader:
     def _redis_url(self) -> str:
         url = self._text("REDIS_URL", "")
         if not url:
-            self._fault("REDIS_URL", "is missing: set it to redis://host:6379/0, or use `make run`, and `make flask` for commands.")
+            self._fault("REDIS_URL", f"is missing: set it to redis://host:6379/0{_OR_LOCALLY}")
         elif not re.match(r"(rediss?|unix)://", url):
             self._fault("REDIS_URL", "must begin with redis://, rediss:// or unix://.")
         elif not _is_readable(url, parse_url):
