@@ -279,4 +279,4 @@ def _apologise(exchange: Exchange, environ: WSGIEnvironment) -> None:
 
 
 def _write_nothing(_: bytes) -> None:
-    raise NotImplementedError("The application returns its answers; it does not write them.")
+    raise RuntimeError("The application returns its answers; it does not write them.")
