@@ -70,7 +70,7 @@ def _parameters(operation: _Part, endpoint: Endpoint) -> Iterator[_Part]:
         yield _path_parameter(name)
     if endpoint.is_idempotent:
         what = "Any text of your own, up to 255 characters: repeating the request with it gives the first answer again."
-        yield _header("Idempotency-Key", what, "5e1f0a52-order-4711", minLength=1, maxLength=255)
+        yield _header("Idempotency-Key", what, "5e1f0a52-order-4711", pattern="^[ -~]{1,255}$")
     if endpoint.is_conditional:
         yield _header("If-Match", "Change the object only if it still has this `ETag`.", '"5f3c9a7e1b2d4c6f8a0b1c2d"')
     if _may_be_spared(operation, endpoint):
