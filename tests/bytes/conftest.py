@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 from sqlalchemy.engine import Engine
 
 from app import create_app
+from app.core.security import SYSTEM, acting_as
 from app.extensions import db, redis
 from app.settings import Settings
 from app.tenants import service as tenants
@@ -67,9 +69,10 @@ class Site:
 def site(migrated: dict[str, str], owner: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The server, with less patience than the real one; it is gone at the end, and so is what it wrote."""
     app = create_app(Settings.from_environment(migrated))
-    with app.app_context():
+    with app.app_context(), acting_as(SYSTEM):
         tenant = tenants.create_tenant(slug="quayside", name="Quayside", kind="library")
         db.session.remove()
+        key = make_key(app, tenant.id, "librarian")
     log = tmp_path_factory.mktemp("web") / "log"
     port = _free_port()
     environment = {"PATH": os.environ.get("PATH", os.defpath), **migrated, "WEB_THREADS": str(THREADS)}
@@ -84,11 +87,14 @@ def site(migrated: dict[str, str], owner: Engine, tmp_path_factory: pytest.TempP
             folder=PROJECT,
         )
     try:
-        found = Site(port=port, pid=process.pid, key=make_key(app, tenant.id, "librarian"), log=log)
+        found = Site(port=port, pid=process.pid, key=key, log=log)
         _wait_until_open(found)
         yield found
     finally:
+        workers = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         ended = stop(process, by=signal.SIGTERM, timeout_seconds=20)
+        for worker in psutil.wait_procs(workers, timeout=0)[1]:
+            worker.kill()
         empty(owner)
         with app.app_context():
             redis.client.flushdb()
