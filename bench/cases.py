@@ -20,6 +20,7 @@ from app import create_app
 from app.auth import service as auth
 from app.catalog import service as catalog
 from app.core.cache import Generation, touch
+from app.core.security import SYSTEM, acting_as
 from app.core.tenancy import tenant
 from app.extensions import db
 from app.tenants import service as tenants
@@ -55,7 +56,7 @@ class Prepared:
 def prepare(running: Engines, *, books: int) -> Prepared:
     """Fill two tenants and work out what to ask."""
     app = create_app()
-    with app.app_context():
+    with app.app_context(), acting_as(SYSTEM):
         upgrade()
         _fill("elsewhere", _OTHER_BOOKS, first=10_000_000)
         tenant_id = _fill(_SLUG, books, first=1)
@@ -70,7 +71,7 @@ def prepare(running: Engines, *, books: int) -> Prepared:
 def prepare_tenant(slug: str) -> str:
     """An empty tenant; gives a librarian's key."""
     app = create_app()
-    with app.app_context():
+    with app.app_context(), acting_as(SYSTEM):
         tenant_id = tenants.create_tenant(slug=slug, name=slug.title(), kind="library").id
         with tenant(tenant_id):
             key, _ = auth.create_key(auth.create_service_account(name="bench", role="librarian").id)
@@ -194,7 +195,7 @@ def _queries(*, typo: bool) -> list[str]:
 
 def _edited(app: Flask, tenant_id: UUID, ids: Iterable[str]) -> list[str]:
     """Give each of these books a second version."""
-    with app.app_context(), tenant(tenant_id):
+    with app.app_context(), tenant(tenant_id), acting_as(SYSTEM):
         edited = []
         for book_id in ids:
             catalog.update_book(UUID(book_id), {"title": "Another title", "page_count": 123})

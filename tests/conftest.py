@@ -26,6 +26,7 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.auth import service as auth
+from app.core.security import SYSTEM, acting_as
 from app.core.tenancy import tenant as as_tenant
 from app.extensions import db, redis
 from app.settings import Settings
@@ -48,6 +49,13 @@ TEST_ENVIRONMENT = {
     "CATALOGUE_RATE_LIMIT": "10000/hour",
     "INGESTION_RATE_LIMIT_REQUESTS": "1000",
 }
+
+
+@pytest.fixture(autouse=True)
+def as_the_system() -> Iterator[None]:
+    """What a test does by itself is the system's doing; what it asks by HTTP is not (`DocumentedClient`)."""
+    with acting_as(SYSTEM):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,14 @@ from psycopg2 import Error as DriverError
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from app.core.errors import DomainError, FieldError, field_errors
+from app.core.security import SYSTEM, acting_as
 
 
 class CommandGroup(AppGroup):
-    """A domain's commands; what can't be done ends them with status 1 and a line, or one for each value refused."""
+    """A domain's commands; what can't be done ends them with status 1 and a line, or one for each value refused.
+
+    They are the system's own work: whoever reaches them may do everything.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was typed.
@@ -26,7 +30,7 @@ class CommandGroup(AppGroup):
             ClickException: it was refused or could not be done; click shows the line and exits.
         """
         try:
-            with _less_logged():
+            with _less_logged(), acting_as(SYSTEM):
                 return super().invoke(ctx)
         except ValidationError as error:
             raise click.ClickException(_lines(list(field_errors(error.messages)))) from error

@@ -25,6 +25,7 @@ from redis.exceptions import RedisError
 from app.core.database import READS, on_commit
 from app.core.errors import DomainError
 from app.core.logging import fresh_log_context, log_context
+from app.core.security import SYSTEM, acting_as
 from app.core.tenancy import NoTenant
 from app.extensions import celery, db
 from app.settings import Settings
@@ -73,12 +74,13 @@ _state = {"away_until": 0.0}
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Give Celery its broker; tasks run within the app's context and with the ids of the request that caused them."""
+    """Give Celery its broker; tasks run for the system, and with the ids of the request that caused them."""
 
     class ContextTask(Task[Any, Any]):
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
             ids = dict((self.request.headers or {}).get("log_context") or {})
-            with app.app_context(), fresh_log_context(**{**ids, "task_id": str(self.request.id)}):
+            ids["task_id"] = str(self.request.id)
+            with app.app_context(), fresh_log_context(**ids), acting_as(SYSTEM):
                 return _run_logged(self.name, lambda: self.run(*args, **kwargs))
 
     celery.task_cls = ContextTask  # type: ignore[assignment]  # typed as a path, a class will do

@@ -6,15 +6,15 @@ and refuses endpoints without one. Rights on single rows are the queries' busine
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, TypeVar
 from uuid import UUID
-
-from flask import g, has_request_context
 
 from app.core.clock import utc_now
 
@@ -152,9 +152,30 @@ def _marked(access: Access) -> Callable[[_View], _View]:
     return mark
 
 
+_actor: ContextVar[Actor | None] = ContextVar("actor", default=None)
+
+
+class NoActor(RuntimeError):
+    """It was asked who is acting where nobody is, such as in a view marked as cached: a defect of the caller."""
+
+
 def current_actor() -> Actor:
-    """Who the current work is done for: the caller of a request, the system itself in tasks and commands."""
-    if not has_request_context():
-        return SYSTEM
-    actor: Actor = g.get("actor") or ANONYMOUS
+    """Who the current work is done for: the caller of a request, the system itself in tasks and commands.
+
+    Raises:
+        NoActor: the code runs outside `acting_as(...)`.
+    """
+    actor = _actor.get()
+    if actor is None:
+        raise NoActor
     return actor
+
+
+@contextmanager
+def acting_as(actor: Actor) -> Iterator[None]:
+    """Do the block's work for this actor; the pipeline, the tasks and the commands say for whom they work."""
+    token = _actor.set(actor)
+    try:
+        yield
+    finally:
+        _actor.reset(token)

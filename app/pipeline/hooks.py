@@ -15,6 +15,7 @@ from app.core.cache import generation_etag, make_conditional, not_modified, note
 from app.core.errors import DomainError, FieldError, Invalid, NotFound
 from app.core.limits import RateLimited
 from app.core.logging import fresh_log_context, log_context, set_log_context
+from app.core.security import ANONYMOUS, acting_as
 from app.core.tenancy import tenant
 from app.pipeline.bodies import BODY_REFUSAL
 from app.pipeline.passage import Guard, Passage, log_request, request_id_of
@@ -67,6 +68,7 @@ def _admit() -> Response | None:
         raise NotFound("There is nothing at this address.")
     slug = (request.view_args or {}).pop("slug", None)
     if access.is_public and slug is None:
+        g.around.enter_context(acting_as(ANONYMOUS))
         return None
     passage: Passage = request.environ.get(PASSAGE) or Passage(_guard(), view, slug, request.environ)
     refusal: DomainError | None = request.environ.get(REFUSAL)
@@ -103,6 +105,9 @@ def _refuse_what_nobody_reads(reads: set[str]) -> None:
 
 def _enter(passage: Passage) -> None:
     g.actor, g.tenant = passage.actor, passage.tenant
+    if passage.cached is None:
+        # What is kept for all members must not depend on who asks first: there, asking who it is fails.
+        g.around.enter_context(acting_as(passage.actor or ANONYMOUS))
     if passage.actor:
         set_log_context(principal=passage.actor.principal)
     if passage.tenant_id is not None:

@@ -14,6 +14,7 @@ from sqlalchemy import event, text
 
 from app.core.cache import Generation, generation_key
 from app.core.database import transaction
+from app.core.security import SYSTEM, acting_as
 from app.core.tenancy import tenant
 from app.extensions import db, redis
 from tests.conftest import Library
@@ -83,7 +84,7 @@ def at_once(library: Library, *commands: Callable[[], _Answer]) -> Sequence[_Ans
     start = Barrier(len(commands))
 
     def run(command: Callable[[], _Answer]) -> _Answer:
-        with library.app.app_context(), tenant(library.id):
+        with library.app.app_context(), tenant(library.id), acting_as(SYSTEM):
             start.wait(SECONDS_FOR_A_THREAD)
             try:
                 return command()

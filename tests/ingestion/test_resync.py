@@ -9,6 +9,7 @@ from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.engine import Engine
 
+from app.core.security import SYSTEM, acting_as
 from app.core.tenancy import tenant as as_tenant
 from app.extensions import db
 from app.ingestion import queries, service
@@ -36,7 +37,7 @@ def jobs_of(desk: Desk) -> list[dict[str, Any]]:
 
 def resync(app: Flask) -> int:
     """Play the scheduler."""
-    with app.app_context():
+    with app.app_context(), acting_as(SYSTEM):
         return service.resync_due()
 
 
