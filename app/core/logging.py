@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,11 +38,21 @@ def set_log_context(**fields: str) -> None:
 @contextmanager
 def fresh_log_context(**fields: str) -> Iterator[None]:
     """Begin a piece of work (a request, a task) with these ids and no others."""
-    token = _context.set(fields)
+    token = begin_log_context(**fields)
     try:
         yield
     finally:
-        _context.reset(token)
+        end_log_context(token)
+
+
+def begin_log_context(**fields: str) -> Token[dict[str, str]]:
+    """The same where a `with` costs too much; what it gives is for `end_log_context`."""
+    return _context.set(fields)
+
+
+def end_log_context(token: Token[dict[str, str]]) -> None:
+    """Go back to the ids that were there before."""
+    _context.reset(token)
 
 
 def configure_logging(settings: Settings) -> None:

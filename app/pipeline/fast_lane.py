@@ -21,9 +21,10 @@ from werkzeug.datastructures import MultiDict
 from app.core.cache import generation_etag, note_generation
 from app.core.errors import DomainError
 from app.core.limits import RateLimited
+from app.core.logging import begin_log_context, end_log_context
 from app.core.schemas import read_query
 from app.core.tenancy import tenant as as_tenant
-from app.pipeline.hooks import PASSAGE, REFUSAL
+from app.pipeline.hooks import PASSAGE, REFUSAL, REQUEST_ID
 from app.pipeline.passage import Guard, Passage, log_request, request_id_of
 
 if TYPE_CHECKING:
@@ -51,27 +52,36 @@ class FastLane:
         passage, route = self._passage(environ)
         if passage is None:
             return self._below(environ, start_response)
+        environ[REQUEST_ID] = request_id = request_id_of(environ)
+        logged_before = begin_log_context(request_id=request_id)
+        try:
+            answer = self._answered(environ, passage, route)
+        finally:
+            end_log_context(logged_before)
+        if answer is None:
+            return self._below(environ, start_response)
+        return self._send(start_response, passage, answer, request_id=request_id, route=route, started=started)
+
+    def _answered(self, environ: WSGIEnvironment, passage: Passage, route: str) -> tuple[str, str, bytes] | None:
+        """The answer; None where Flask has to go on, with what is left for it in `environ`."""
         try:
             settled = passage.admit_kept()
         except RateLimited as refusal:
             if passage.is_current(refusal.generations):
                 environ[REFUSAL] = refusal
                 environ[PASSAGE] = passage
-            return self._below(environ, start_response)
+            return None
         except DomainError:
             # What is kept may be outdated; Flask's side looks before it refuses.
-            return self._below(environ, start_response)
+            return None
         if passage.admission is not None:
             environ[PASSAGE] = passage
         try:
-            answer = (_answer(passage) or self._computed(passage, route)) if settled else None
+            return (_answer(passage) or self._computed(passage, route)) if settled else None
         except DomainError as refusal:
             # Such as a statement that took too long: asking again would take as long again.
             environ[REFUSAL] = refusal
-            answer = None
-        if answer is None:
-            return self._below(environ, start_response)
-        return self._send(environ, start_response, passage, answer, route=route, started=started)
+            return None
 
     def _passage(self, environ: WSGIEnvironment) -> tuple[Passage | None, str]:
         if environ["REQUEST_METHOD"] != "GET" or "HTTP_ORIGIN" in environ:
@@ -119,16 +129,15 @@ class FastLane:
 
     def _send(
         self,
-        environ: WSGIEnvironment,
         start_response: StartResponse,
         passage: Passage,
         answer: tuple[str, str, bytes],
         *,
+        request_id: str,
         route: str,
         started: float,
     ) -> Iterable[bytes]:
         status, etag, body = answer
-        request_id = request_id_of(environ)
         states = passage.admission.states if passage.admission else ()
         headers = [("ETag", etag), *self._guard.headers(request_id, states, is_private=True)]
         if body:

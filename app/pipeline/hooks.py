@@ -22,7 +22,7 @@ from app.pipeline.passage import Guard, Passage, log_request, request_id_of
 from app.settings import Settings
 
 # Where the fast lane leaves what it has decided already, so that nothing is counted twice.
-PASSAGE, REFUSAL = "library.passage", "library.refusal"
+PASSAGE, REFUSAL, REQUEST_ID = "library.passage", "library.refusal", "library.request_id"
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -41,7 +41,7 @@ def _guard() -> Guard:
 
 
 def _begin() -> None:
-    g.request_id = request_id_of(request.environ)
+    g.request_id = request.environ.get(REQUEST_ID) or request_id_of(request.environ)
     g.started = time.perf_counter()
     g.around = ExitStack()
     g.around.enter_context(fresh_log_context(request_id=g.request_id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -89,6 +90,24 @@ def test_a_request_is_counted_and_logged_once(library: Library, log_lines: LogLi
     assert [line["status"] for line in lines] == [200, 200, 422, 200]
     assert len({line["request_id"] for line in lines}) == 4
     assert {line["tenant_id"] for line in lines} == {str(library.id)}
+
+
+@pytest.mark.parametrize(("query", "status"), [("", 200), ("?limit=2", 409)])
+def test_what_is_logged_on_the_way_has_the_requests_id(
+    probes: Probes, library: Library, log_lines: LogLines, query: str, status: int
+) -> None:
+    def log_and_answer() -> str:
+        logging.getLogger("app.probes").warning("probe.looked")
+        if query:
+            raise Conflict("Not now.")
+        return "found"
+
+    probes.answers["listed"] = log_and_answer
+    answer = read(library, query)
+
+    assert answer.status_code == status
+    for event in ("probe.looked", "request.finished"):
+        assert [line["request_id"] for line in log_lines.all(event)] == [answer.headers["X-Request-ID"]]
 
 
 def test_a_refusal_of_the_view_is_a_problem_and_made_once(probes: Probes, library: Library) -> None:
