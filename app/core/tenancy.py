@@ -66,15 +66,3 @@ class TenantScoped:
     """A table of rows that belong to one tenant; `tenant_id` is the first column of its primary key."""
 
     tenant_id: Mapped[UUID] = mapped_column(primary_key=True, default=current_tenant_id, sort_order=-2)
-
-
-def row_level_security(table: str, *, rights: str = "SELECT, INSERT, UPDATE, DELETE") -> list[str]:
-    """The statements with which a migration puts `table` behind the wall and grants `rights` to the application."""
-    own = "tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid"
-    return [
-        f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
-        f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
-        # `nullif`: after a transaction that set it, the setting reads '' and not NULL.
-        f"CREATE POLICY tenant ON {table} USING ({own}) WITH CHECK ({own})",
-        f"GRANT {rights} ON {table} TO library_app",
-    ]

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from app.core.tenancy import row_level_security
+from migrations.walls import row_level_security
 
 revision = "0001"
 down_revision = None

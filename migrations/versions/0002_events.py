@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from app.core.tenancy import row_level_security
+from migrations.walls import row_level_security
 
 revision = "0002"
 down_revision = "0001"

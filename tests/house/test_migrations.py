@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,6 +104,13 @@ def test_migrations_go_down_from_a_filled_database_and_up_again(environment: dic
         upgrade()
 
         assert load_demo() == books > 0, "Of what was there before, something is left, or the tables are others."
+
+
+def test_migrations_stand_by_themselves() -> None:
+    scripts = [*(ROOT / "migrations/versions").glob("*.py"), ROOT / "migrations/walls.py"]
+    living = [script.name for script in scripts if re.search(r"^(from|import) app\b", script.read_text(), re.MULTILINE)]
+
+    assert not living, f"What these import changes, and with it the past; put a copy into migrations/: {living}"
 
 
 def test_migrations_are_one_line() -> None:
