@@ -146,13 +146,27 @@ def test_whatever_text_passes_is_storable(text: str) -> None:
     assert taken.encode().decode() == taken
 
 
-@pytest.mark.parametrize("text", ["", "x", "0" * 36, "{00000000-0000-7000-8000-000000000000}", "\x00" * 36, "ü" * 36])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        "0" * 36,
+        "{00000000-0000-7000-8000-000000000000}",
+        "urn:00000000000070008000000000000000",
+        "{00000000000070008000000000000000}--",
+        "00000000-0000-7000-8000-00000000000A",
+        "00000000-0000-7000-8000-00000000000a\n",
+        "\x00" * 36,
+        "ü" * 36,
+    ],
+)
 def test_a_malformed_id_is_an_id_that_is_not_there(text: str) -> None:
     assert parse_id(text) is None
 
 
 def test_an_id_is_read_in_its_canonical_form() -> None:
-    assert parse_id("00000000-0000-7000-8000-00000000000A") == UUID("00000000-0000-7000-8000-00000000000a")
+    assert parse_id("00000000-0000-7000-8000-00000000000a") == UUID("00000000-0000-7000-8000-00000000000a")
 
 
 def test_answers_write_times_in_utc_with_z() -> None:

@@ -16,9 +16,9 @@ what you may read but not change is forbidden (403).
 ## Bodies
 
 JSON in UTF-8, with names in `snake_case`. Nothing is repaired and nothing ignored: an unknown field, or a value that
-does not fit, is refused with 422, and `errors` says which and why. Ids are UUIDs; times are RFC 3339 in UTC, like
-`2026-01-31T09:30:00Z`, and need an offset when you send them. `PATCH` is a JSON merge patch (RFC 7396): what is absent
-stays, `null` clears. A body has at most 16 MiB.
+does not fit, is refused with 422, and `errors` says which and why. Ids are UUIDs, in lower case; times are RFC 3339 in
+UTC, like `2026-01-31T09:30:00Z`, and need an offset when you send them. `PATCH` is a JSON merge patch (RFC 7396): what
+is absent stays, `null` clears. A body has at most 16 MiB.
 
 ## Lists
 
