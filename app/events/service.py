@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
-
-from sqlalchemy import insert
 
 from app.core.clock import new_id
 from app.core.database import transaction
 from app.core.logging import log_context
 from app.core.security import current_actor
-from app.core.tenancy import current_tenant_id
+from app.core.sets import inserting, run, table_of
 from app.events.models import Event, EventLevel
+
+_EVENTS: Final = table_of(Event)
 
 
 def record(
@@ -32,14 +32,13 @@ def record_many(
     """Write one event of a type for each (subject, data), in one statement."""
     actor = current_actor()
     shared = {
-        "tenant_id": current_tenant_id(),
         "type": event_type,
-        "level": level.value,
-        "actor_kind": actor.kind.value,
+        "level": level,
+        "actor_kind": actor.kind,
         "actor_id": actor.id,
         "request_id": log_context().get("request_id"),
     }
-    written = [{**shared, "id": new_id(), "subject_id": subject, "data": dict(data)} for subject, data in subjects]
-    if written:
-        with transaction() as session:
-            session.execute(insert(Event), written)
+    rows = [{**shared, "id": new_id(), "subject_id": subject, "data": data} for subject, data in subjects]
+    if rows:
+        with transaction():
+            run(inserting(_EVENTS, "id", *shared, "subject_id", "data"), rows)

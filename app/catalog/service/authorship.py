@@ -12,8 +12,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.catalog.models import Author, BookAuthor
 from app.catalog.service.content import BookState, folded_key
-from app.catalog.service.sets import TENANT, given, inserting, run, table_of, text_list, uuid_list
 from app.core.clock import new_id
+from app.core.sets import TENANT, given, inserting, run, table_of, text_list, uuid_list
 
 _AUTHORS: Final = table_of(Author)
 _LINKS: Final = table_of(BookAuthor)

@@ -12,12 +12,12 @@ from app.catalog.models import Book, BookSource, VersionOrigin
 from app.catalog.service.content import CONTENT_FIELDS, LIST_FIELDS, BookState
 from app.catalog.service.editions import keep_isbns
 from app.catalog.service.errors import BookInUse
-from app.catalog.service.sets import TENANT, one_id, run, table_of
 from app.catalog.service.states import Revision, existing_state, write_revisions
 from app.core.cache import Generation, touch
 from app.core.clock import new_id
 from app.core.database import transaction
 from app.core.errors import Invalid, NotFound
+from app.core.sets import TENANT, one_id, run, table_of
 from app.events import service as events
 
 _BOOKS: Final = table_of(Book)

@@ -12,9 +12,9 @@ from sqlalchemy import ColumnElement, Delete, Select, Update, case, delete, func
 from app.catalog.models import Edition
 from app.catalog.service.content import BookState
 from app.catalog.service.errors import IsbnTaken
-from app.catalog.service.sets import TENANT, given, inserting, one_id, run, table_of, text_list
 from app.core.cache import Generation, touch
 from app.core.clock import new_id
+from app.core.sets import TENANT, given, inserting, one_id, run, table_of, text_list
 from app.openlibrary.records import UNTITLED, NormalizedEdition, NormalizedWork
 
 _EDITIONS: Final = table_of(Edition)

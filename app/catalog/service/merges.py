@@ -13,12 +13,12 @@ from sqlalchemy import Update, delete, func, update
 from app.catalog.models import Book, BookAlias, VersionOrigin
 from app.catalog.service.content import BookState
 from app.catalog.service.editions import move_editions, write_editions
-from app.catalog.service.sets import TENANT, inserting, lock_names, one_id, run, table_of
 from app.catalog.service.states import Revision, states_by_key, write_revisions
-from app.catalog.service.works import RecordedAction, RecordedWork, as_live, put_together, revision_by
+from app.catalog.service.works import RecordedAction, RecordedWork, as_live, lock_works, put_together, revision_by
 from app.core.cache import Generation, touch
 from app.core.clock import utc_now
 from app.core.database import transaction
+from app.core.sets import TENANT, inserting, one_id, run, table_of
 from app.events import service as events
 from app.openlibrary.records import NormalizedWork
 
@@ -78,7 +78,7 @@ def record_redirects(pairs: Sequence[tuple[str, NormalizedWork]]) -> list[Record
     if not works:
         return []
     with transaction():
-        lock_names({*works, *(former for former, _ in pairs)})
+        lock_works({*works, *(former for former, _ in pairs)})
         as_live(works)
         merges = _merges(pairs, works)
         revisions = {key: merge.revision() for key, merge in merges.items()}

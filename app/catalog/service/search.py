@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from app.catalog.queries.words import indexed_words
 from app.catalog.service.content import BookState
-from app.catalog.service.sets import run
+from app.core.sets import run
 
 
 def index_books(books: Iterable[tuple[BookState, BookState | None]]) -> None:

@@ -15,10 +15,10 @@ from app.catalog.models import Book, BookTerm, BookVersion, VersionOrigin
 from app.catalog.service.authorship import write_authors
 from app.catalog.service.content import CONTENT_FIELDS, BookState, Term, changed_fields, sort_title_of, terms_of
 from app.catalog.service.search import index_books
-from app.catalog.service.sets import TENANT, given, inserting, run, table_of, text_list, uuid_list
 from app.core.cache import Generation, touch
 from app.core.errors import NotFound
 from app.core.security import current_actor
+from app.core.sets import TENANT, given, inserting, run, table_of, text_list, uuid_list
 from app.events import service as events
 
 _BOOKS: Final = table_of(Book)

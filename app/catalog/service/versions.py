@@ -12,10 +12,10 @@ from sqlalchemy import Text, bindparam, cast, or_, select
 from app.catalog.models import BookVersion, VersionOrigin
 from app.catalog.service.books import revise
 from app.catalog.service.content import CONTENT_FIELDS, changed_fields
-from app.catalog.service.sets import TENANT, one_id, run, table_of
 from app.catalog.service.states import existing_state
 from app.core.database import Question, compiled, rows, transaction
 from app.core.errors import NotFound
+from app.core.sets import TENANT, one_id, run, table_of
 from app.core.tenancy import current_tenant_id
 
 _VERSIONS: Final = table_of(BookVersion)

@@ -14,10 +14,10 @@ from sqlalchemy import Select, delete, func, select
 from app.catalog.models import BookAlias, BookSource, UpstreamStatus, VersionOrigin
 from app.catalog.service.content import BookState, editions_hash_of, learned
 from app.catalog.service.editions import write_editions
-from app.catalog.service.sets import TENANT, lock_names, run, table_of, text_list
 from app.catalog.service.states import Revision, states_by_key, write_revisions
 from app.core.clock import new_id, utc_now
 from app.core.database import transaction
+from app.core.sets import TENANT, lock_names, run, table_of, text_list
 from app.openlibrary.records import NormalizedWork, merge_work
 
 _ALIASES: Final = table_of(BookAlias)
@@ -56,7 +56,7 @@ def record_works(
     if not together:
         return []
     with transaction():
-        lock_names(together)
+        lock_works(together)
         as_live([key for key, work in together.items() if work.revision is not None])
         recorded = _absorbed(together)
         heard = {key: work for key, work in together.items() if key not in recorded}
@@ -75,7 +75,7 @@ def lock_works(keys: Iterable[str]) -> None:
     transactions wait for each other in a circle.
     """
     with transaction():
-        lock_names(keys)
+        lock_names(keys, kind="work")
 
 
 def mark_deleted_upstream(keys: Iterable[str]) -> list[RecordedWork]:
@@ -84,7 +84,7 @@ def mark_deleted_upstream(keys: Iterable[str]) -> list[RecordedWork]:
     if not unique:
         return []
     with transaction():
-        lock_names(unique)
+        lock_works(unique)
         known = states_by_key(unique)
         revisions = {
             key: Revision(replace(state, upstream_status=UpstreamStatus.DELETED.value), state)

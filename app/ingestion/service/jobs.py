@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, delete, insert, text, update
-from sqlalchemy.dialects.postgresql import ARRAY, TEXT
+from sqlalchemy import delete, update
 
 from app.core.clock import new_id, utc_now
 from app.core.database import on_commit, transaction
 from app.core.errors import NotFound
 from app.core.logging import log_context
 from app.core.queue import TaskName, enqueue
+from app.core.sets import inserting, run, table_of
 from app.core.tenancy import current_tenant_id, tenant
 from app.events import service as events
 from app.extensions import db
@@ -30,15 +30,8 @@ log = logging.getLogger(__name__)
 MOST_NUDGES = 8
 # One transaction's worth; the next sweep takes the next ones.
 JOBS_CANCELLED_AT_ONCE = 200
-
-# Rows go as arrays: a batch may bring 25 000 of them.
-_ADD_ITEMS = text(
-    """
-    INSERT INTO ingestion_items (tenant_id, job_id, item, state)
-    SELECT :tenant_id, job_id, item, :state FROM unnest(:jobs, :items) AS given (job_id, item)
-    ON CONFLICT DO NOTHING
-    """
-).bindparams(bindparam("jobs", type_=ARRAY(Uuid)), bindparam("items", type_=ARRAY(TEXT)))
+_ITEMS: Final = table_of(Item)
+_QUEUE: Final = table_of(QueueEntry)
 
 
 def request_ingestion(**wish: Any) -> Job:
@@ -126,9 +119,8 @@ def existing_job(job_id: UUID | None, *, lock: bool = False) -> Job:
 def add_items(items: Sequence[tuple[UUID, str]], state: ItemState) -> None:
     """Give jobs items in the present transaction; those that a job has already stay as they are."""
     if items:
-        jobs, names = zip(*items, strict=True)
-        own = {"tenant_id": current_tenant_id(), "state": state.value}
-        db.session.execute(_ADD_ITEMS, {**own, "jobs": list(jobs), "items": list(names)})
+        insert = inserting(_ITEMS, "job_id", "item", "state").on_conflict_do_nothing()
+        run(insert, [{"job_id": job_id, "item": item, "state": state} for job_id, item in items])
 
 
 def end_job(job: Job, status: JobStatus, *, error_code: str | None = None, message: str | None = None) -> None:
@@ -193,8 +185,7 @@ def _items_of(job: Job) -> list[str]:
 
 
 def _queue(jobs: Sequence[Job]) -> None:
-    entries = [{"tenant_id": job.tenant_id, "job_id": job.id} for job in jobs]
-    db.session.execute(insert(QueueEntry), entries)
+    run(inserting(_QUEUE, "job_id"), [{"job_id": job.id} for job in jobs])
     for _ in jobs[:MOST_NUDGES]:
         enqueue(TaskName.INGESTION_WORK)
 

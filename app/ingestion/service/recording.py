@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from typing import Final
 
-from sqlalchemy import Uuid, bindparam, delete, func, insert, literal, select, text, update
-from sqlalchemy.dialects.postgresql import ARRAY, TEXT
+from sqlalchemy import delete, func, literal, select, update
+from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from app.catalog import service as catalog
 from app.core.clock import new_id, utc_now
 from app.core.database import transaction
+from app.core.sets import inserting, run, table_of
 from app.extensions import db
 from app.ingestion import queries
 from app.ingestion.models import (
@@ -44,25 +46,8 @@ from app.ingestion.service.leases import Slice, patiently
 log = logging.getLogger(__name__)
 # Nothing that these statements change is read again from the session.
 _UNSYNCED = {"synchronize_session": False}
-
-# Rows go as arrays, so that one statement serves for any number of them.
-_SETTLE_ITEMS = text(
-    """
-    INSERT INTO ingestion_items (tenant_id, job_id, item, state)
-    SELECT :tenant_id, :job_id, item, state FROM unnest(:items, :states) AS given (item, state)
-    ON CONFLICT (tenant_id, job_id, item) DO UPDATE SET state = excluded.state
-    """
-).bindparams(*(bindparam(name, type_=ARRAY(TEXT)) for name in ("items", "states")))
-_ADD_LINES = text(
-    """
-    INSERT INTO ingestion_logs (tenant_id, job_id, id, open_library_key, action, message)
-    SELECT :tenant_id, :job_id, id, key, action, message
-    FROM unnest(:ids, :keys, :actions, :messages) AS given (id, key, action, message)
-    """
-).bindparams(
-    bindparam("ids", type_=ARRAY(Uuid)),
-    *(bindparam(name, type_=ARRAY(TEXT)) for name in ("keys", "actions", "messages")),
-)
+_ITEMS: Final = table_of(Item)
+_LOGS: Final = table_of(Log)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,23 +169,23 @@ def _failures(page: Page) -> Iterator[Outcome]:
 
 
 def _settle(job: Job, page: Page, outcomes: Sequence[Outcome]) -> None:
-    own = {"tenant_id": job.tenant_id, "job_id": job.id}
-    items, states = [each.item for each in outcomes], [each.state.value for each in outcomes]
-    db.session.execute(_SETTLE_ITEMS, {**own, "items": items, "states": states})
-    db.session.execute(
-        _ADD_LINES,
-        {
-            **own,
-            "ids": [new_id() for _ in outcomes],
-            "keys": [each.open_library_key for each in outcomes],
-            "actions": [each.action.value for each in outcomes],
-            "messages": [each.message for each in outcomes],
-        },
-    )
+    run(_item_upsert(), [{"job_id": job.id, "item": each.item, "state": each.state} for each in outcomes])
+    _add_lines(job, [(each.action, each.open_library_key, each.message) for each in outcomes])
     if job.query is not None and page.redirects:
         # From here on the query stands for the works that the others were merged into.
         targets = {work.open_library_key for work in page.redirects.values()}
         add_items([(job.id, key) for key in targets], ItemState.DONE)
+
+
+@cache
+def _item_upsert() -> Insert:
+    items = inserting(_ITEMS, "job_id", "item", "state")
+    return items.on_conflict_do_update(constraint=_ITEMS.primary_key, set_={"state": items.excluded.state})
+
+
+def _add_lines(job: Job, lines: Iterable[tuple[LogAction, str | None, str]]) -> None:
+    names = ("id", "job_id", "action", "open_library_key", "message")
+    run(inserting(_LOGS, *names), [dict(zip(names, (new_id(), job.id, *line), strict=True)) for line in lines])
 
 
 def _count(job: Job, page: Page, outcomes: Sequence[Outcome]) -> None:
@@ -223,7 +208,7 @@ def _advance(job: Job, page: Page) -> None:
     job.works_failed += page.unreadable
     db.session.flush()
     if page.unreadable:
-        _log_unreadable(job, page.unreadable)
+        _add_lines(job, [(LogAction.FAILED, None, "A hit of the search could not be read.")] * page.unreadable)
     job.is_search_over = page.hits == 0 or job.search_position >= min(page.total, job.max_works)
     if not job.is_search_over:
         job.works_total = min(page.total, job.max_works)
@@ -233,11 +218,6 @@ def _advance(job: Job, page: Page) -> None:
         add_items([(job.id, key) for key in vanished], ItemState.PENDING)
     # Not what the search promised: hits that came twice were counted once.
     job.works_total = job.works_done + queries.number_of_pending_items(job.id)
-
-
-def _log_unreadable(job: Job, number: int) -> None:
-    line = {"tenant_id": job.tenant_id, "job_id": job.id, "action": LogAction.FAILED}
-    db.session.execute(insert(Log), [{**line, "message": "A hit of the search could not be read."}] * number)
 
 
 def _continue_or_end(taken: Slice, job: Job) -> None:

@@ -1,7 +1,8 @@
-"""Sets of rows as one parameter: how the catalogue writes many books with few statements.
+"""Sets of rows as one parameter: how many rows of a tenant are written with few statements.
 
 A statement takes its rows as one JSON text, which PostgreSQL reads as a table with the columns' own types. So its text
-is the same for one row and for a thousand, and nothing is sent row by row.
+is the same for one row and for a thousand, and nothing is sent row by row. Defaults that Python would give (ids among
+them) are the caller's to give; the database gives its own.
 """
 
 from __future__ import annotations
@@ -74,20 +75,20 @@ def _hexadecimal(value: Any) -> str:
     return f"\\x{value.hex()}"
 
 
-def lock_names(names: Iterable[str]) -> None:
+def lock_names(names: Iterable[str], *, kind: str) -> None:
     """Hold these names of the tenant until the transaction ends, waiting for whoever holds one of them.
 
-    A lock on a name, not on a row, because the row may not be there yet. All callers take theirs in the same order, so
-    that none waits for another in a circle.
+    A lock on a name, not on a row, because the row may not be there yet. `kind` (up to 16 bytes) says what is so named.
+    All callers take theirs in the same order, so that none waits for another in a circle.
     """
     owner = current_tenant_id().bytes
-    numbers = sorted({_lock_number(owner, name) for name in names})
+    numbers = sorted({_lock_number(owner, kind, name) for name in names})
     locks = func.unnest(bindparam("numbers", type_=ARRAY(BigInteger))).table_valued("number").render_derived()
     run(select(func.pg_advisory_xact_lock(locks.c.number)), numbers=numbers)
 
 
-def _lock_number(owner: bytes, name: str) -> int:
-    digest = hashlib.blake2b(name.encode(), key=owner, digest_size=8, person=b"catalogue").digest()
+def _lock_number(owner: bytes, kind: str, name: str) -> int:
+    digest = hashlib.blake2b(name.encode(), key=owner, digest_size=8, person=kind.encode()).digest()
     return int.from_bytes(digest, signed=True)
 
 
