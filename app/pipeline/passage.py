@@ -38,6 +38,8 @@ _QUOTED = re.compile(r'"([^"]*)"')
 _KEPT_SECONDS = 60.0
 _KEPT_WITHOUT_REDIS_SECONDS = 1.0
 _KEPT_ENTRIES = 10_000
+# Who repeats a refused credential, such as a program whose key was revoked, costs PostgreSQL nothing for as long.
+_REFUSED_SECONDS = 5.0
 # A page of fifty books seldom has 100 kB. Larger ones are for whoever takes a list home; kept under every filter that
 # anybody thinks of, they would drive everything else out of Redis. Their ETags hold all the same.
 _MOST_KEPT_BYTES = 128 * 1024
@@ -52,14 +54,15 @@ class _Entry(Generic[_Kept]):
 
 
 class _KeptEntries(Generic[_Kept]):
-    """What a process keeps under a key for as long as its generation has not moved."""
+    """What a process keeps under a key, for some time, and for as long as its generation has not moved."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, seconds: float = _KEPT_SECONDS) -> None:
+        self._seconds = seconds
         self._entries: dict[Any, _Entry[_Kept]] = {}
 
     def get(self, key: Any) -> _Entry[_Kept] | None:
         entry = self._entries.get(key)
-        return entry if entry and time.monotonic() - entry.loaded_at < _KEPT_SECONDS else None
+        return entry if entry and time.monotonic() - entry.loaded_at < self._seconds else None
 
     def put(self, key: Any, value: _Kept, generation: str) -> _Entry[_Kept]:
         if len(self._entries) >= _KEPT_ENTRIES:
@@ -79,6 +82,8 @@ class Guard:
         self.limits = limits
         self.insists_on_https = insists_on_https
         self.actors = _KeptEntries[Actor]()
+        # Apart from those that are valid, so that invented ones drive none of these out.
+        self.refused = _KeptEntries[None](seconds=_REFUSED_SECONDS)
         self.tenants = _KeptEntries[TenantSummary]()
         self._redis = redis
 
@@ -234,12 +239,16 @@ class Passage:
     def _load_actor(self) -> _Entry[Actor]:
         # The generation is read before the row, so that a change in between is noticed by the next request.
         tenant_id = auth.tenant_of(self._credential)
-        generation = self._guard.current_generation(tenant_id) if tenant_id else ""
-        actor = auth.authenticate(self._credential)
-        if actor is None:
-            log.info("credential.refused")
-            raise Unauthenticated("This credential is not valid: it is malformed, unknown, expired or revoked.")
-        return self._guard.actors.put(self._credential_key, actor, generation)
+        generations = self._guard.current_generations([tenant_id] if tenant_id else [])
+        refused = self._guard.refused.get(self._credential_key)
+        if refused is None or generations != [refused.generation]:
+            actor = auth.authenticate(self._credential)
+            if actor is not None:
+                return self._guard.actors.put(self._credential_key, actor, "".join(generations))
+            if generations:  # else Redis is away, and nothing would tell when it becomes valid
+                self._guard.refused.put(self._credential_key, None, generations[0])
+        log.info("credential.refused")
+        raise Unauthenticated("This credential is not valid: it is malformed, unknown, expired or revoked.")
 
     def _load_tenant(self, slug: str) -> _Entry[TenantSummary] | None:
         found = tenant_summary(slug)

@@ -14,8 +14,9 @@ from sqlalchemy.engine import Engine
 from werkzeug.test import TestResponse
 
 from app.auth import service as auth
+from app.core.cache import Generation, generation_key, touch
 from app.core.tenancy import tenant
-from app.extensions import db
+from app.extensions import db, redis
 from tests.conftest import Library
 from tests.core.conftest import LogLines
 
@@ -159,6 +160,32 @@ def test_a_role_gained_or_lost_counts_at_once_in_every_process(
     refused_again = [ask(app, library, path, key=key).status_code for app in apps]
 
     assert (refused, allowed, refused_again) == ([403, 403], [200, 200], [403, 403])
+
+
+@pytest.mark.parametrize("has_generation", [True, False])
+def test_a_refused_credential_is_not_looked_up_again_until_something_changes(
+    library: Library, owner: Engine, *, has_generation: bool
+) -> None:
+    made = library.post("/service-accounts", {"name": "Koha", "role": "lms"}, role="admin").get_json()
+    key = library.post(f"/service-accounts/{made['id']}/keys", {}, role="admin").get_json()["key"]
+    if not has_generation:
+        with library.app.app_context():
+            redis.client.delete(generation_key(library.id, Generation.ACCESS))
+
+    # Changed behind the service's back, so that only a look at the database shows it.
+    statuses = []
+    for is_active in (False, True):
+        with owner.begin() as connection:
+            connection.execute(
+                text("UPDATE service_accounts SET is_active = :is_active WHERE id = :id"),
+                {"is_active": is_active, "id": made["id"]},
+            )
+        statuses.append(ask(library.app, library, key=key).status_code)
+    with library.app.app_context(), tenant(library.id):
+        touch(Generation.ACCESS)
+    statuses.append(ask(library.app, library, key=key).status_code)
+
+    assert statuses == [401, 401, 200]
 
 
 def test_an_inactive_account_stops_at_once_and_comes_back_at_once(
