@@ -154,8 +154,9 @@ def follow_job(job_id: str) -> Response:
     """Follow a job by server-sent events
 
     One `progress` event for each change, and `done` as the last; the data of both is the job. A stream ends after five
-    minutes at the latest: connect again with `Last-Event-ID` to go on without repetition. Few streams are open at a
-    time; past them the answer is 503 with `Retry-After`, and asking for the job always works.
+    minutes at the latest, and soon after its key is revoked: connect again with `Last-Event-ID` to go on without
+    repetition. Few streams are open at a time; past them the answer is 503 with `Retry-After`, and asking for the job
+    always works.
     """
     job = service.existing_job(parse_id(job_id))
     last_event_id = request.headers.get("Last-Event-ID")
@@ -164,7 +165,7 @@ def follow_job(job_id: str) -> Response:
         return Response(status=204)
     places = service.stream_places()
     places.take()
-    events = service.follow(job.id, last_event_id=last_event_id)
+    events = service.follow(job.id, last_event_id=last_event_id, may_go_on=g.may_go_on)
     response = Response(_written(events), content_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
     # Called however the response ends, even if nothing of it was ever sent.
     response.call_on_close(places.leave)

@@ -104,7 +104,7 @@ def _refuse_what_nobody_reads(reads: set[str]) -> None:
 
 
 def _enter(passage: Passage) -> None:
-    g.actor, g.tenant = passage.actor, passage.tenant
+    g.actor, g.tenant, g.may_go_on = passage.actor, passage.tenant, passage.may_go_on
     if passage.cached is None:
         # What is kept for all members must not depend on who asks first: there, asking who it is fails.
         g.around.enter_context(acting_as(passage.actor or ANONYMOUS))

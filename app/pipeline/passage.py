@@ -205,6 +205,16 @@ class Passage:
         self.is_settled = self.is_current(self._counted().generations)
         return self.is_settled
 
+    def may_go_on(self) -> bool:
+        """True while the same request would still be let through; for answers that last, asked now and then."""
+        try:
+            self.is_current(self._guard.current_generations(self._access_tenants()))
+            self._identify()
+            self._authorise()
+        except DomainError:
+            return False
+        return True
+
     def client_has(self, generation: str) -> bool:
         """True when the client's `If-None-Match` names this address in this generation."""
         return bool(self._known_generation) and self._known_generation == generation

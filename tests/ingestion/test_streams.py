@@ -34,7 +34,9 @@ def events_in(body: bytes) -> list[tuple[str, str, dict[str, object]]]:
 def following(desk: Desk, job_id: UUID, *, last_event_id: str | None = None, seconds: float = 20) -> Iterator[JobEvent]:
     """A stream that looks often."""
     with desk.library.app.app_context(), as_tenant(desk.library.id):
-        return service.follow(job_id, last_event_id=last_event_id, look_seconds=0.01, seconds=seconds)
+        return service.follow(
+            job_id, last_event_id=last_event_id, may_go_on=lambda: True, look_seconds=0.01, seconds=seconds
+        )
 
 
 def test_a_stream_tells_each_change_and_then_the_end(desk: Desk, site: StandIn) -> None:
@@ -95,6 +97,23 @@ def test_a_stream_ends_in_time(desk: Desk) -> None:
     told = list(following(desk, job_id, seconds=0.1))
 
     assert [event.kind for event in told] == [EventKind.PROGRESS]
+
+
+def test_a_stream_ends_when_its_key_is_revoked(desk: Desk, library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "ASK_SECONDS", 0.05)
+    monkeypatch.setattr(streams, "HEARTBEAT_SECONDS", 0.05)
+    path = f"/ingestion/jobs/{desk.ask(open_library_keys=['OL1W'])}/stream"
+    stays, ends = open_stream(library, path, role="librarian"), open_stream(library, path, role="admin")
+    heard = [next(iter(stream.response)) for stream in (stays, ends) for _ in range(3)]
+
+    me = library.get("/auth/me", role="admin").json["id"]
+    assert library.delete(f"/service-accounts/{me}", role="admin").status_code == 204
+
+    assert heard.count(b": still at work\n\n") == 4
+    assert list(ends.response) == []
+    assert next(iter(stays.response)) == b": still at work\n\n"
+    for stream in (stays, ends):
+        stream.close()
 
 
 def test_the_stream_over_http(desk: Desk, site: StandIn, library: Library) -> None:
@@ -158,9 +177,9 @@ def test_a_stream_holds_no_connection_between_its_looks(app: Flask, desk: Desk) 
     assert all("Current Checked out connections: 0" in status for status in in_use)
 
 
-def open_stream(library: Library, path: str) -> Answer:
+def open_stream(library: Library, path: str, *, role: str = "librarian") -> Answer:
     """Begin a stream and hear its first words."""
-    answer = library.get(path, buffered=False)
+    answer = library.get(path, role=role, buffered=False)
     if answer.status_code == 200:
         next(iter(answer.response))
     return answer

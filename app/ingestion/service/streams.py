@@ -26,6 +26,8 @@ from app.settings import Settings
 LOOK_SECONDS = 0.25
 # That a client is gone shows only when something is sent to it; so long it may keep its place for nothing.
 HEARTBEAT_SECONDS = 5.0
+# So long a key that was revoked may go on hearing.
+ASK_SECONDS = 5.0
 LONGEST_SECONDS = 300.0
 # A quarter of the threads: with eight, six are always there for requests.
 THREADS_PER_STREAM = 4
@@ -86,15 +88,22 @@ def is_told(job_id: UUID, last_event_id: str | None) -> bool:
 
 
 def follow(
-    job_id: UUID, *, last_event_id: str | None, look_seconds: float = LOOK_SECONDS, seconds: float = LONGEST_SECONDS
+    job_id: UUID,
+    *,
+    last_event_id: str | None,
+    may_go_on: Callable[[], bool],
+    look_seconds: float = LOOK_SECONDS,
+    seconds: float = LONGEST_SECONDS,
 ) -> Iterator[JobEvent]:
     """The changes of a job of the current tenant, from after `last_event_id` on, until it ends or `seconds` are over.
 
-    May be iterated after the request's own context is gone.
+    It ends as well where `may_go_on`, asked now and then, says that the caller may not. May be iterated after the
+    request's own context is gone.
     """
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 - outlives the request
     look = partial(_look, app, current_tenant_id(), job_id)
-    return _changes(look, told=_revision_in(last_event_id), look_seconds=look_seconds, seconds=seconds)
+    ask = partial(_ask, app, may_go_on)
+    return _changes(look, ask, told=_revision_in(last_event_id), look_seconds=look_seconds, seconds=seconds)
 
 
 def _look(app: Flask, tenant_id: UUID, job_id: UUID) -> tuple[dict[str, Any], int] | None:
@@ -102,11 +111,25 @@ def _look(app: Flask, tenant_id: UUID, job_id: UUID) -> tuple[dict[str, Any], in
         return queries.job_and_revision(job_id)
 
 
+def _ask(app: Flask, may_go_on: Callable[[], bool]) -> bool:
+    with app.app_context():
+        return may_go_on()
+
+
 def _changes(
-    look: Callable[[], tuple[dict[str, Any], int] | None], *, told: int, look_seconds: float, seconds: float
+    look: Callable[[], tuple[dict[str, Any], int] | None],
+    may_go_on: Callable[[], bool],
+    *,
+    told: int,
+    look_seconds: float,
+    seconds: float,
 ) -> Iterator[JobEvent]:
-    begun = spoken = time.monotonic()
+    begun = spoken = asked = time.monotonic()
     while time.monotonic() - begun < seconds:
+        if time.monotonic() - asked >= ASK_SECONDS:
+            asked = time.monotonic()
+            if not may_go_on():
+                return
         found = look()
         if found is None:
             return
