@@ -30,17 +30,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     settings = settings or Settings.from_environment()
     app = Flask(__name__, static_folder=None)
-    app.config.update(
-        SETTINGS=settings,
-        # Under a name of our own: given Flask's, every request would open a cookie session that nothing here uses.
-        SIGNING_KEY=settings.secret_key,
-        TESTING=settings.environment is Environment.TEST,
-        DATABASE_OWNER_URL=settings.database_owner_url,
-        RE_SYNC_INTERVAL_HOURS=settings.re_sync_interval_hours,
-        FORCE_HTTPS=settings.force_https,
-        CORS_ORIGINS=settings.cors_origins,
-        PROPAGATE_EXCEPTIONS=False,
-    )
+    app.extensions["settings"] = settings
+    # No SECRET_KEY: given one, Flask would open a cookie session at every request, which nothing here uses.
+    app.config.update(TESTING=settings.environment is Environment.TEST, PROPAGATE_EXCEPTIONS=False)
     app.url_map.strict_slashes = True
     # An address with a slash too many is not there; the redirect would be HTML, to an address made of the Host header.
     app.url_map.merge_slashes = False

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from dotenv import dotenv_values
+from flask import current_app
 from redis.connection import parse_url
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -128,6 +129,12 @@ class Settings:
     def limits_storage_url(self) -> str:
         """`REDIS_URL` as `limits` spells it: a socket is `redis+unix://…` there."""
         return re.sub(r"^unix://", "redis+unix://", self.redis_url)
+
+
+def current_settings() -> Settings:
+    """The settings of the current app."""
+    settings: Settings = current_app.extensions["settings"]
+    return settings
 
 
 def _environment_with_dotenv() -> Mapping[str, str]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from alembic import context
 from click import ClickException
-from flask import current_app
 from psycopg2.errors import InsufficientPrivilege
 from sqlalchemy import create_engine, pool, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from app.core.commands import postgresql_says
 from app.extensions import db
+from app.settings import current_settings
 
 # One migration at a time, however many hosts start at once; the number is any that nothing else uses.
 _LOCK = 7_106_042
@@ -29,7 +29,7 @@ def run_migrations() -> None:
 
 
 def _run_in_one_transaction() -> None:
-    engine = create_engine(current_app.config["DATABASE_OWNER_URL"], poolclass=pool.NullPool)
+    engine = create_engine(current_settings().database_owner_url, poolclass=pool.NullPool)
     with engine.connect() as connection:
         context.configure(
             connection=connection,

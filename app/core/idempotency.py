@@ -18,7 +18,7 @@ from typing import Any, ClassVar, TypeVar
 
 import orjson
 from cryptography.fernet import Fernet, InvalidToken
-from flask import Response, current_app, make_response, request
+from flask import Response, make_response, request
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -29,6 +29,7 @@ from app.core.schemas import whole_body
 from app.core.security import current_actor
 from app.core.tenancy import TenantScoped
 from app.extensions import Model, db
+from app.settings import current_settings
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 KEPT_FOR = timedelta(hours=24)
@@ -134,7 +135,7 @@ def _replayed(kept: IdempotencyKey, secret: bytes) -> Response:
 
 
 def _seal(secret: bytes) -> Fernet:
-    material = hmac.digest(current_app.config["SIGNING_KEY"].encode(), b"idempotency" + secret, "sha256")
+    material = hmac.digest(current_settings().secret_key.encode(), b"idempotency" + secret, "sha256")
     return Fernet(base64.urlsafe_b64encode(material))
 
 

@@ -17,7 +17,6 @@ from functools import cache, lru_cache
 from typing import Any
 
 import orjson
-from flask import current_app
 from sqlalchemy import ColumnElement, Select, bindparam, cast, func, literal_column, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -25,6 +24,7 @@ from app.core.cache import Generation, remembered
 from app.core.database import Question, Row, compiled, rows
 from app.core.errors import Invalid
 from app.core.tenancy import tenant_id_or_none
+from app.settings import current_settings
 
 EXACT_TOTAL = 10_000
 _Column = ColumnElement[Any] | InstrumentedAttribute[Any]
@@ -204,7 +204,7 @@ def fingerprint(name: str, sort: str, filters: Mapping[str, Any]) -> bytes:
 
 
 def _sign(payload: bytes, fingerprint: bytes) -> bytes:
-    secret = _secret(current_app.config["SIGNING_KEY"])
+    secret = _secret(current_settings().secret_key)
     return hashlib.blake2b(fingerprint + payload, key=secret, digest_size=_SIGNATURE_BYTES).digest()
 
 

@@ -28,7 +28,7 @@ from app.core.logging import fresh_log_context, log_context
 from app.core.security import SYSTEM, acting_as
 from app.core.tenancy import NoTenant
 from app.extensions import celery, db
-from app.settings import Settings
+from app.settings import Settings, current_settings
 
 log = logging.getLogger(__name__)
 
@@ -185,11 +185,12 @@ def connect_worker_processes(app: Flask) -> None:
 
 def _give_signs_of_life(app: Flask) -> None:
     """Touch `HEARTBEAT_FILE` whenever Redis takes a heartbeat or a task from beat; tell `/health` of workers."""
-    settings: Settings = app.config["SETTINGS"]
+    with app.app_context():
+        heartbeat_file = current_settings().heartbeat_file
 
     def touch_file(**_: Any) -> None:
-        if settings.heartbeat_file:
-            Path(settings.heartbeat_file).touch()
+        if heartbeat_file:
+            Path(heartbeat_file).touch()
 
     @heartbeat_sent.connect(weak=False)
     def _tell_health(**_: Any) -> None:

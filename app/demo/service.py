@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from flask import current_app
-
 from app.auth import queries as auth_queries
 from app.auth import service as auth
 from app.catalog import service as catalog
@@ -15,7 +13,7 @@ from app.core.database import transaction
 from app.core.security import Role
 from app.core.tenancy import tenant
 from app.openlibrary import mirror
-from app.settings import Settings
+from app.settings import current_settings
 from app.tenants import queries as tenant_queries
 from app.tenants import service as tenants
 from app.tenants.models import PLATFORM_ID
@@ -70,8 +68,7 @@ def remove_demo() -> None:
 
 def is_production() -> bool:
     """True where there must be no demo library."""
-    settings: Settings = current_app.config["SETTINGS"]
-    return settings.is_production
+    return current_settings().is_production
 
 
 def is_loaded() -> bool:

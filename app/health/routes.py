@@ -24,7 +24,7 @@ from app.core.schemas import json_response
 from app.core.security import public
 from app.health import service
 from app.health.schemas import HealthSchema, RootSchema, StatusSchema
-from app.settings import Settings
+from app.settings import Settings, current_settings
 
 blp = Blueprint("health", __name__, url_prefix=None, description="The service itself: alive, measured, documented.")
 
@@ -118,7 +118,7 @@ def show_metrics() -> Response:
 
     With the bearer token of `METRICS_TOKEN`; without that setting from the machine itself only.
     """
-    settings: Settings = current_app.config["SETTINGS"]
+    settings = current_settings()
     if settings.metrics_token:
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), settings.metrics_token.encode()):

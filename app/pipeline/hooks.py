@@ -19,7 +19,7 @@ from app.core.security import ANONYMOUS, acting_as
 from app.core.tenancy import tenant
 from app.pipeline.bodies import BODY_REFUSAL
 from app.pipeline.passage import Guard, Passage, log_request, request_id_of
-from app.settings import Settings
+from app.settings import Settings, current_settings
 
 # Where the fast lane leaves what it has decided already, so that nothing is counted twice.
 PASSAGE, REFUSAL, REQUEST_ID = "library.passage", "library.refusal", "library.request_id"
@@ -161,7 +161,7 @@ def _keep(response: Response, passage: Passage) -> None:
 
 def _allow_origin(response: Response) -> None:
     origin = request.headers.get("Origin")
-    if not origin or origin not in current_app.config["CORS_ORIGINS"]:
+    if not origin or origin not in current_settings().cors_origins:
         return
     headers = response.headers
     headers["Access-Control-Allow-Origin"] = origin

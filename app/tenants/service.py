@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from flask import current_app
 from sqlalchemy import Table, delete, text
 from sqlalchemy.exc import IntegrityError
 
@@ -19,6 +18,7 @@ from app.core.tenancy import tenant as as_tenant
 from app.events import service as events
 from app.events.models import Event
 from app.extensions import db
+from app.settings import current_settings
 from app.tenants import queries
 from app.tenants.models import PLATFORM_ID, Tenant, TenantStatus
 
@@ -150,7 +150,7 @@ def existing_tenant(tenant_id: UUID) -> Tenant:
 
 
 def _with_defaults(settings: dict[str, Any]) -> dict[str, Any]:
-    defaults = {"resync_interval_hours": current_app.config["RE_SYNC_INTERVAL_HOURS"], **_DEFAULTS}
+    defaults = {"resync_interval_hours": current_settings().re_sync_interval_hours, **_DEFAULTS}
     return {name: defaults[name] if value is None else value for name, value in settings.items()}
 
 

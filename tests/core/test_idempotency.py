@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from app.core.idempotency import forget_old_answers
 from app.core.tenancy import tenant
 from app.events import service as events
 from app.extensions import db
+from app.settings import Settings
 from app.tenants.models import PLATFORM_ID
 from tests.conftest import Library
 from tests.core.probes import Probes
@@ -206,7 +208,8 @@ def test_old_answers_are_forgotten_and_others_kept(library: Library, owner: Engi
 
 def test_an_answer_sealed_under_a_lost_secret_is_no_server_error(library: Library, owner: Engine) -> None:
     create(library, "k-1")
-    library.app.config["SIGNING_KEY"] = "another secret, as after a rotation of it"
+    settings: Settings = library.app.extensions["settings"]
+    library.app.extensions["settings"] = replace(settings, secret_key="another secret, as after a rotation of it")
 
     again = create(library, "k-1")
 

@@ -22,9 +22,11 @@ from app.core.clock import new_id
 from app.core.errors import Invalid
 from app.core.pagination import Listing, named, read_cursor, write_cursor
 from app.core.tenancy import tenant
+from app.settings import Settings
 from tests.conftest import Library
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SETTINGS = Settings.from_environment({"DATABASE_URL": "postgresql://db/library", "REDIS_URL": "redis://redis"})
 
 ACCOUNTS = Listing(
     "accounts",
@@ -209,7 +211,7 @@ def test_a_cursor_says_where_it_stands_and_no_more(app: Flask) -> None:
 @given(st.lists(st.one_of(st.text(), st.integers(-(2**53), 2**53), st.none()), min_size=1, max_size=2))
 def test_every_position_comes_back_as_it_went(position: list[Any]) -> None:
     app = Flask(__name__)
-    app.config["SIGNING_KEY"] = "a key"
+    app.extensions["settings"] = SETTINGS
     with app.app_context():
         assert read_cursor(write_cursor(position, b"list"), b"list") == position
 

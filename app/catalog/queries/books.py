@@ -7,7 +7,6 @@ from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
-from flask import current_app
 from sqlalchemy import ScalarSelect, bindparam, func, select
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 
@@ -18,6 +17,7 @@ from app.core.database import Question, Row, compiled, rows
 from app.core.errors import NotFound
 from app.core.pagination import Listing
 from app.core.tenancy import current_tenant_id
+from app.settings import current_settings
 
 # — one book ———————————————————————————————————————————————————————————————————————————————————————
 
@@ -70,7 +70,7 @@ def cover_urls(cover_id: int | None) -> dict[str, str] | None:
 
 
 def _covers_address() -> str:
-    return f"{current_app.config['SETTINGS'].open_library_covers_url}/b/id/"
+    return f"{current_settings().open_library_covers_url}/b/id/"
 
 
 def _cover_urls(address: str, cover_id: int | None) -> dict[str, str] | None:

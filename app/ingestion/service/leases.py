@@ -27,7 +27,7 @@ from sqlalchemy.sql.functions import Function
 from app.core.database import transaction
 from app.extensions import db
 from app.ingestion.models import QueueEntry
-from app.settings import Settings
+from app.settings import current_settings
 from app.tenants.models import Tenant, TenantStatus
 
 log = logging.getLogger(__name__)
@@ -98,8 +98,7 @@ _CLAIM = text(
 
 def lease_seconds() -> float:
     """How long a silent worker keeps its job."""
-    settings: Settings = current_app.config["SETTINGS"]
-    return float(settings.job_lease_seconds)
+    return float(current_settings().job_lease_seconds)
 
 
 def claim() -> Slice | None:

@@ -21,7 +21,7 @@ from app.core.tenancy import current_tenant_id, tenant
 from app.ingestion import queries
 from app.ingestion.models import UNFINISHED
 from app.ingestion.service.errors import TooManyStreams
-from app.settings import Settings
+from app.settings import current_settings
 
 LOOK_SECONDS = 0.25
 # That a client is gone shows only when something is sent to it; so long it may keep its place for nothing.
@@ -74,9 +74,8 @@ class StreamPlaces:
 
 def stream_places() -> StreamPlaces:
     """The places of the current app, in this process."""
-    settings: Settings = current_app.config["SETTINGS"]
     places: StreamPlaces = current_app.extensions.setdefault(
-        "ingestion_streams", StreamPlaces(web_threads=settings.web_threads)
+        "ingestion_streams", StreamPlaces(web_threads=current_settings().web_threads)
     )
     return places
 
