@@ -2,66 +2,60 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam, func, select
 
 from app.auth.models import ServiceAccount, ServiceAccountKey
-from app.core.database import Question, Row, compiled, rows
-from app.core.pagination import Listing, named
+from app.core.database import Question, Row, Shape
+from app.core.pagination import Listing
+from app.core.tenancy import own
 from app.extensions import db
-from app.tenants.models import Tenant
+from app.tenants.models import Tenant, TenantStatus
 
-_SHOWN = ("id", "name", "role", "scopes", "is_active", "expires_at", "created_at", "updated_at")
-_SHOWN_KEY = ("id", "prefix", "expires_at", "revoked_at", "last_used_at", "created_at")
+_ACCOUNT = Shape(ServiceAccount, "id", "name", "role", "scopes", "is_active", "expires_at", "created_at", "updated_at")
+_KEY = Shape(ServiceAccountKey, "id", "prefix", "expires_at", "revoked_at", "last_used_at", "created_at")
 
 SERVICE_ACCOUNTS = Listing(
     "service_accounts",
-    select(*(getattr(ServiceAccount, name) for name in _SHOWN)).where(
-        ServiceAccount.tenant_id == bindparam("tenant_id")
-    ),
+    select(*_ACCOUNT).where(own(ServiceAccount)),
     tie=ServiceAccount.id,
     sorts={"created_at": ServiceAccount.created_at, "name": ServiceAccount.name},
     default_sort="-created_at",
     filters={"role": ServiceAccount.role == bindparam("role")},
-    render=named(*_SHOWN),
+)
+
+_KEY_HOLDER = Question(
+    select(
+        ServiceAccountKey.id,
+        ServiceAccountKey.key_hash,
+        ServiceAccount.id,
+        ServiceAccount.name,
+        ServiceAccount.role,
+        ServiceAccount.scopes,
+        func.least(ServiceAccountKey.expires_at, ServiceAccount.expires_at),
+        ServiceAccountKey.last_used_at,
+        Tenant.api_requests_per_minute,
+    )
+    .join(
+        ServiceAccount,
+        (ServiceAccount.tenant_id == ServiceAccountKey.tenant_id)
+        & (ServiceAccount.id == ServiceAccountKey.service_account_id)
+        & ServiceAccount.is_active,
+    )
+    .join(Tenant, (Tenant.id == ServiceAccountKey.tenant_id) & (Tenant.status == TenantStatus.ACTIVE))
+    .where(
+        own(ServiceAccountKey),
+        ServiceAccountKey.prefix == bindparam("prefix"),
+        ServiceAccountKey.revoked_at.is_(None),
+    )
 )
 
 
-def key_holder(tenant_id: UUID, prefix: str) -> Row | None:
+def key_holder(prefix: str) -> Row | None:
     """The key, its account and its tenant's limit, as decides over a call; nothing where one of them rests."""
-    found = rows(_key_holder_question(), {"tenant_id": str(tenant_id), "prefix": prefix})
-    return found[0] if found else None
-
-
-@cache
-def _key_holder_question() -> Question:
-    key, account = ServiceAccountKey, ServiceAccount
-    return compiled(
-        select(
-            key.id,
-            key.key_hash,
-            account.id,
-            account.name,
-            account.role,
-            account.scopes,
-            func.least(key.expires_at, account.expires_at),
-            key.last_used_at,
-            Tenant.api_requests_per_minute,
-        )
-        .join(
-            account,
-            (account.tenant_id == key.tenant_id) & (account.id == key.service_account_id) & account.is_active,
-        )
-        .join(Tenant, (Tenant.id == key.tenant_id) & (Tenant.status == "active"))
-        .where(
-            key.tenant_id == bindparam("tenant_id"),
-            key.prefix == bindparam("prefix"),
-            key.revoked_at.is_(None),
-        )
-    )
+    return _KEY_HOLDER.one(prefix=prefix)
 
 
 def service_account(account_id: UUID, *, lock: bool = False) -> ServiceAccount | None:
@@ -87,5 +81,4 @@ def keys_of(account_id: UUID) -> list[ServiceAccountKey]:
 
 def shown(account: ServiceAccount) -> dict[str, Any]:
     """A service account as clients see it, with its keys but without their secrets."""
-    keys = [{name: getattr(key, name) for name in _SHOWN_KEY} for key in keys_of(account.id)]
-    return {**{name: getattr(account, name) for name in _SHOWN}, "keys": keys}
+    return {**_ACCOUNT.of(account), "keys": [_KEY.of(key) for key in keys_of(account.id)]}

@@ -42,17 +42,17 @@ def authenticate(credential: str) -> Actor | None:
 
 
 def _holder_of(key: KeyParts) -> Actor | None:
-    row = queries.key_holder(key.tenant_id, key.prefix)
+    row = queries.key_holder(key.prefix)
     if row is None:
         return None
     key_id, key_hash, account_id, name, role, scopes, expires_at, last_used_at, requests_per_minute = row
     if not hmac.compare_digest(bytes(key_hash), key.hash) or (expires_at and expires_at <= utc_now()):
         return None
     if last_used_at is None or utc_now() - last_used_at > LAST_USED_GRAIN:
-        _mark_used(UUID(str(key_id)))
+        _mark_used(UUID(key_id))
     return Actor(
         kind=ActorKind.SERVICE_ACCOUNT,
-        id=UUID(str(account_id)),
+        id=UUID(account_id),
         tenant_id=key.tenant_id,
         role=Role(role),
         name=name,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -22,12 +23,12 @@ from psycopg2 import InterfaceError as DriverInterfaceError
 from psycopg2 import OperationalError as DriverOperationalError
 from psycopg2.errors import QueryCanceled
 from psycopg2.extensions import new_type, register_type
-from sqlalchemy import event, text
+from sqlalchemy import Select, event, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
+from sqlalchemy.orm import InstrumentedAttribute, ORMExecuteState, Session, SessionTransaction
 from sqlalchemy.orm.scoping import scoped_session
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.sql import ClauseElement
@@ -201,55 +202,111 @@ def violated_constraint(error: DBAPIError) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A statement made ready for `rows`: its text, and the values of its constants."""
+class _Compiled:
+    """What the driver is given: the text, the values of its constants, and what tells the values known when asked."""
 
     sql: str
     constants: Mapping[str, Any]
+    known: Mapping[str, Callable[[], Any]]
 
 
-def compiled(statement: ClauseElement) -> Question:
-    """A statement for `rows`, to be asked with a value for each `bindparam("name")` in it.
+class Question:
+    """A read that must be fast: one statement, answered in one round trip, as the current tenant.
 
-    Compiling costs more than a short query; callers keep the result for each shape of their question.
-    """
-    dialect = postgresql.psycopg2.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's dialects have no signatures
-    text_and_values = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
-    constants = {name: value for name, value in text_and_values.params.items() if value is not None}
-    return Question(str(text_and_values), constants)
+    Tenant and statement travel as one message, which PostgreSQL runs as one implicit transaction: so row-level security
+    holds as it does everywhere, without the round trips of BEGIN and ROLLBACK and without ORM entities. Inside
+    `transaction()` the question is asked there, so that a command can answer with what it has just written. It is asked
+    with a value for each `bindparam("name")`; `own(Model)` needs none. Ids arrive as text and JSON as a ready-made
+    fragment.
 
-
-def rows(question: Question, parameters: Mapping[str, Any] | None = None) -> list[Row]:
-    """Answer one question by one round trip, as the current tenant.
-
-    The tenant and the query travel as one message, which PostgreSQL runs as one implicit transaction: so row-level
-    security holds as it does everywhere, without the round trips of BEGIN and ROLLBACK and without ORM entities.
-    Inside `transaction()` the question is asked there, so that a command can answer with what it has just written.
-    Ids arrive as text and JSON as a ready-made fragment.
-
-    Raises:
+    However it is asked, it raises:
         DatabaseUnavailable: PostgreSQL does not answer, even on a new connection, or all connections are in use.
+        NoTenant: it is about rows of a tenant, and asked outside of any.
         QuestionTooSlow: the statement ran into its time-out.
         TransactionChangedTenant: an enclosing transaction belongs to another tenant.
     """
-    tenant_id = tenant_id_or_none()
-    # A UUID's text is hexadecimal digits and hyphens: nothing in it can end the literal.
-    message = f"SELECT set_config('app.tenant_id', '{tenant_id or ''}', true);\n{question.sql}"
-    values = {name: _plain(value) for name, value in {**question.constants, **(parameters or {})}.items()}
-    if db.session.registry.has() and db.session().info.get("depth", 0):
-        if db.session().info["tenant_id"] != tenant_id:
-            raise TransactionChangedTenant
-        return _fetch_within_transaction(question.sql, values)
-    try:
-        return _fetch(message, values)
-    except QueryCanceled as error:
-        raise QuestionTooSlow from error
-    except (DriverOperationalError, DriverInterfaceError, OperationalError):
-        log.info("database.read_retried")
-    try:
-        return _fetch(message, values)
-    except (DriverOperationalError, DriverInterfaceError, OperationalError) as error:
-        raise DatabaseUnavailable from error
+
+    def __init__(self, statement: ClauseElement) -> None:
+        """Keep the statement; it is compiled when first asked."""
+        self.statement = statement
+
+    def all(self, **values: Any) -> list[Row]:
+        """Every row."""
+        tenant_id = tenant_id_or_none()
+        asked = self._compiled
+        parameters = {
+            **asked.constants,
+            **{name: _plain(value()) for name, value in asked.known.items()},
+            **{name: _plain(value) for name, value in values.items()},
+        }
+        if db.session.registry.has() and db.session().info.get("depth", 0):
+            if db.session().info["tenant_id"] != tenant_id:
+                raise TransactionChangedTenant
+            return _fetch_within_transaction(asked.sql, parameters)
+        # A UUID's text is hexadecimal digits and hyphens: nothing in it can end the literal.
+        message = f"SELECT set_config('app.tenant_id', '{tenant_id or ''}', true);\n{asked.sql}"
+        return _fetch_patiently(message, parameters)
+
+    def one(self, **values: Any) -> Row | None:
+        """The first row, if there is any."""
+        found = self.all(**values)
+        return found[0] if found else None
+
+    def value(self, **values: Any) -> Any:
+        """The first column of the first row; None where there is no row."""
+        found = self.all(**values)
+        return found[0][0] if found else None
+
+    def id(self, **values: Any) -> UUID | None:
+        """The same, of a column of ids."""
+        found = self.value(**values)
+        return None if found is None else UUID(found)
+
+    def records(self, **values: Any) -> list[dict[str, Any]]:
+        """Every row as an object, by the names of the columns."""
+        return [dict(zip(self._names, row, strict=True)) for row in self.all(**values)]
+
+    def record(self, **values: Any) -> dict[str, Any] | None:
+        """The first row as an object, if there is any."""
+        found = self.one(**values)
+        return None if found is None else dict(zip(self._names, found, strict=True))
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(self.statement.selected_columns.keys()) if isinstance(self.statement, Select) else ()
+
+    @cached_property
+    def _compiled(self) -> _Compiled:
+        # Neither when the module is imported nor each time: compiling costs more than a short query, and whoever
+        # imports a module, every command among them, asks few of its questions.
+        dialect = postgresql.psycopg2.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's dialects have no signatures
+        compiled: Any = self.statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
+        known = {name: bind.callable for name, bind in compiled.binds.items() if bind.callable}
+        constants = {
+            name: _plain(value) for name, value in compiled.params.items() if value is not None and name not in known
+        }
+        return _Compiled(str(compiled), constants, known)
+
+
+class Shape:
+    """Columns of a model in the order in which clients see them: `select(*shape)` asks for them."""
+
+    def __init__(self, model: type[Any], *names: str) -> None:
+        """Find the columns of these names.
+
+        Raises:
+            AttributeError: the model has none of one of them.
+        """
+        self.names = names
+        self._columns = [getattr(model, name) for name in names]
+
+    def __iter__(self) -> Iterator[InstrumentedAttribute[Any]]:
+        """The columns."""
+        return iter(self._columns)
+
+    def of(self, entity: Any) -> dict[str, Any]:
+        """What an entity of the model says in them, by their names."""
+        return {name: getattr(entity, name) for name in self.names}
 
 
 def _plain(value: Any) -> Any:
@@ -257,6 +314,19 @@ def _plain(value: Any) -> Any:
     if isinstance(value, UUID | Enum):
         return str(value)
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _fetch_patiently(message: str, parameters: Mapping[str, Any]) -> list[Row]:
+    try:
+        return _fetch(message, parameters)
+    except QueryCanceled as error:
+        raise QuestionTooSlow from error
+    except (DriverOperationalError, DriverInterfaceError, OperationalError):
+        log.info("database.read_retried")
+    try:
+        return _fetch(message, parameters)
+    except (DriverOperationalError, DriverInterfaceError, OperationalError) as error:
+        raise DatabaseUnavailable from error
 
 
 def _fetch_within_transaction(sql: str, parameters: Mapping[str, Any]) -> list[Row]:

@@ -21,7 +21,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, cast, func, literal_col
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.core.cache import Generation, remembered
-from app.core.database import Question, Row, compiled, rows
+from app.core.database import Question, Row
 from app.core.errors import Invalid
 from app.core.tenancy import tenant_id_or_none
 from app.settings import current_settings
@@ -46,10 +46,11 @@ class _Page:
 class Listing:
     """One list: what its rows are, how it may be filtered and sorted.
 
-    `statement` selects what an item shows (and filters by tenant with `bindparam("tenant_id")` where the table has
-    one). Each filter is a condition with a `bindparam` of the filter's own name. Sort keys must never be NULL, and
-    `tie` makes them unique; both want an index. `render` makes an item of a row; `render_page`, instead, all items of a
-    page, where they have work in common. Where `generation` is given, totals are kept under it.
+    `statement` selects what an item shows (of `own(Model)`, where the table is a tenant's): the values of a row by the
+    names of its columns. `render` makes something else of that; `render_page`, instead, of all items of a page, where
+    they have work in common. Each filter is a condition with a `bindparam` of the filter's own name. Sort keys must
+    never be NULL, and `tie` makes them unique; both want an index. Where `generation` is given, totals are kept under
+    it.
     """
 
     def __init__(
@@ -60,8 +61,8 @@ class Listing:
         tie: _Column,
         sorts: Mapping[str, _Column],
         default_sort: str,
-        render: Callable[[Row], Any] | None = None,
-        render_page: Callable[[Sequence[Row]], list[Any]] | None = None,
+        render: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+        render_page: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] | None = None,
         filters: Mapping[str, ColumnElement[bool]] | None = None,
         generation: Generation | None = None,
     ) -> None:
@@ -74,7 +75,7 @@ class Listing:
         self._filters = filters or {}
         self._render = render
         self._render_page = render_page
-        self._width = len(statement.selected_columns)
+        self._names = tuple(statement.selected_columns.keys())
         self._generation = generation
         self._page_sql = lru_cache(maxsize=512)(self._compile_page)
         self._count_sql = lru_cache(maxsize=512)(self._compile_count)
@@ -96,11 +97,9 @@ class Listing:
         chosen = {name: value for name, value in filters.items() if value is not None}
         asked = fingerprint(self.name, sort, chosen)
         after = read_cursor(cursor, asked) if cursor else None
-        parameters = {"tenant_id": str(tenant_id_or_none()), "limit": limit + 1, **chosen}
-        if after:
-            parameters.update(after_key=after[0], after_tie=after[1])
+        position = {"after_key": after[0], "after_tie": after[1]} if after else {}
         question = self._page_sql(frozenset(chosen), sort, after is not None)
-        found = rows(question.asked, parameters)
+        found = question.asked.all(limit=limit + 1, **chosen, **position)
         shown = found[:limit]
         return {
             "items": self._rendered(shown),
@@ -109,15 +108,15 @@ class Listing:
         }
 
     def _rendered(self, shown: Sequence[Row]) -> list[Any]:
-        own = [row[: self._width] for row in shown]
+        # The columns of the position, where they are not shown, stand behind those that are.
+        items = [dict(zip(self._names, row, strict=False)) for row in shown]
         if self._render_page is not None:
-            return self._render_page(own)
-        return [self._render(row) if self._render else row for row in own]
+            return self._render_page(items)
+        return [self._render(item) for item in items] if self._render else items
 
     def _counted(self, chosen: Mapping[str, Any]) -> int:
         def count() -> int:
-            parameters = {"tenant_id": str(tenant_id_or_none()), **chosen}
-            return int(rows(self._count_sql(frozenset(chosen)), parameters)[0][0])
+            return int(self._count_sql(frozenset(chosen)).value(**chosen))
 
         if self._generation is None:
             return count()
@@ -146,12 +145,12 @@ class Listing:
             )
             statement = statement.where(here < there if descending else here > there)
         order = (key.desc(), self._tie.desc()) if descending else (key.asc(), self._tie.asc())
-        return _Page(compiled(statement.order_by(*order).limit(bindparam("limit"))), *places)
+        return _Page(Question(statement.order_by(*order).limit(bindparam("limit"))), *places)
 
     def _compile_count(self, names: frozenset[str]) -> Question:
         some: Select[Any] = self._where(names).with_only_columns(literal_column("1"), maintain_column_froms=True)
         matching = some.limit(EXACT_TOTAL + 1)
-        return compiled(select(func.count()).select_from(matching.subquery()))
+        return Question(select(func.count()).select_from(matching.subquery()))
 
 
 def _place_of(wanted: _Column, statement: Select[Any]) -> int | None:
@@ -167,11 +166,6 @@ def bounded_total(counted: int) -> dict[str, Any]:
     if counted > EXACT_TOTAL:
         return {"total": EXACT_TOTAL, "total_relation": "gte"}
     return {"total": counted, "total_relation": "eq"}
-
-
-def named(*names: str) -> Callable[[Row], dict[str, Any]]:
-    """A `render` that gives the columns these names."""
-    return lambda row: dict(zip(names, row, strict=True))
 
 
 def write_cursor(position: Sequence[Any], fingerprint: bytes) -> str:

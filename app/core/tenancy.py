@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from uuid import UUID
 
+from sqlalchemy import BindParameter, ColumnElement, Uuid, bindparam
 from sqlalchemy.orm import Mapped, mapped_column
 
 OUTSIDE_ROW_LEVEL_SECURITY = {
@@ -66,3 +67,16 @@ class TenantScoped:
     """A table of rows that belong to one tenant; `tenant_id` is the first column of its primary key."""
 
     tenant_id: Mapped[UUID] = mapped_column(primary_key=True, default=current_tenant_id, sort_order=-2)
+
+
+# The tenant of the moment in which a statement is executed, not of that in which it is written. Not under a column's
+# name, which an INSERT or UPDATE would take for a value to set.
+OWN_TENANT_ID: BindParameter[UUID] = bindparam("own_tenant_id", type_=Uuid(), callable_=current_tenant_id)
+
+
+def own(model: type[TenantScoped]) -> ColumnElement[bool]:
+    """The condition that a row belongs to the current tenant.
+
+    PostgreSQL hides other tenants' rows without it as well; with it, it finds this one's by the index.
+    """
+    return model.tenant_id == OWN_TENANT_ID

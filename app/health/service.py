@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from functools import cache
 
 from flask import Flask, current_app
 from redis import Redis
@@ -12,13 +11,14 @@ from redis.exceptions import RedisError
 from sqlalchemy import literal, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.core.database import Question, compiled, rows
+from app.core.database import Question
 from app.core.errors import DomainError
 from app.core.queue import WORKER_HEARTBEAT_KEY
 from app.extensions import redis
 
 PROBE_SECONDS = 2.0
 OK, UNAVAILABLE = "ok", "unavailable"
+_ONE = Question(select(literal(1)))
 
 
 def probe_all() -> dict[str, str]:
@@ -38,12 +38,7 @@ def _within(app: Flask, probe: Callable[[], bool]) -> bool:
 
 
 def _database_answers() -> bool:
-    return bool(rows(_one()))
-
-
-@cache
-def _one() -> Question:
-    return compiled(select(literal(1)))
+    return bool(_ONE.value())
 
 
 def _redis_answers() -> bool:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, bindparam, exists, func, select
+from sqlalchemy import bindparam, exists, func, select
 
 from app.catalog.models import Book
-from app.core.database import Question, Row, compiled, rows
-from app.core.pagination import Listing, named
-from app.core.tenancy import current_tenant_id
+from app.core.database import Question, Shape
+from app.core.pagination import Listing
+from app.core.tenancy import OWN_TENANT_ID, own
 from app.extensions import db
 from app.ingestion.models import (
     UNFINISHED,
@@ -28,7 +27,8 @@ from app.ingestion.models import (
 )
 from app.tenants.models import Tenant, TenantStatus
 
-_JOB_COLUMNS = (
+_JOB = Shape(
+    Job,
     "id",
     "status",
     "query",
@@ -51,14 +51,14 @@ _JOB_COLUMNS = (
     "started_at",
     "finished_at",
 )
+_LOG = Shape(Log, "job_id", "open_library_key", "action", "message", "at")
 _AS_THEY_ARE = ("id", "status", "query", "open_library_keys", "isbns", "max_works", "refresh")
 _AT_THE_END = ("attempts", "source", "batch_id", "trigger", "created_at", "started_at", "finished_at")
-_LOG_COLUMNS = ("job_id", "open_library_key", "action", "message", "at")
 
 
 def shown(job: Job) -> dict[str, Any]:
     """A job as clients see it."""
-    return _shown({name: getattr(job, name) for name in _JOB_COLUMNS})
+    return _shown(_JOB.of(job))
 
 
 def _shown(flat: dict[str, Any]) -> dict[str, Any]:
@@ -72,17 +72,9 @@ def _shown(flat: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _render_job(row: Row) -> dict[str, Any]:
-    return _shown(dict(zip(_JOB_COLUMNS, row, strict=True)))
-
-
-def _jobs() -> Select[Any]:
-    return select(*(getattr(Job, name) for name in _JOB_COLUMNS)).where(Job.tenant_id == bindparam("tenant_id"))
-
-
 JOBS = Listing(
     "ingestion_jobs",
-    _jobs(),
+    select(*_JOB).where(own(Job)),
     tie=Job.id,
     sorts={"created_at": Job.created_at},
     default_sort="-created_at",
@@ -91,12 +83,12 @@ JOBS = Listing(
         "batch_id": Job.batch_id == bindparam("batch_id"),
         "trigger": Job.trigger == bindparam("trigger"),
     },
-    render=_render_job,
+    render=_shown,
 )
 
 LOGS = Listing(
     "ingestion_logs",
-    select(*(getattr(Log, name) for name in _LOG_COLUMNS)).where(Log.tenant_id == bindparam("tenant_id")),
+    select(*_LOG).where(own(Log)),
     tie=Log.id,
     sorts={"at": Log.at},
     default_sort="-at",
@@ -108,24 +100,21 @@ LOGS = Listing(
         "since": Log.at >= bindparam("since"),
         "until": Log.at <= bindparam("until"),
     },
-    render=named(*_LOG_COLUMNS),
 )
 
 
 def job_and_revision(job_id: UUID) -> tuple[dict[str, Any], int] | None:
     """A job of the current tenant as clients see it, with the number of its last change; by one short read."""
-    found = rows(_job_question(), {"tenant_id": current_tenant_id(), "id": job_id})
-    return (_render_job(found[0][:-1]), int(found[0][-1])) if found else None
+    found = _ONE_JOB.record(job_id=job_id)
+    return (_shown(found), found["revision"]) if found else None
 
 
-@cache
-def _job_question() -> Question:
-    return compiled(_jobs().where(Job.id == bindparam("id")).add_columns(Job.revision))
+_ONE_JOB = Question(select(*_JOB, Job.revision).where(own(Job), Job.id == bindparam("job_id")))
 
 
 def job(job_id: UUID, *, lock: bool = False) -> Job | None:
     """One job of the current tenant as it is in the database, whatever was read before."""
-    statement = select(Job).where(Job.tenant_id == current_tenant_id(), Job.id == job_id)
+    statement = select(Job).where(own(Job), Job.id == job_id)
     if lock:
         statement = statement.with_for_update()
     return db.session.scalar(statement.execution_options(populate_existing=True))
@@ -135,7 +124,7 @@ def unfinished_jobs(*, limit: int) -> list[Job]:
     """Some of the current tenant's unfinished jobs, locked, the oldest first."""
     statement = (
         select(Job)
-        .where(Job.tenant_id == current_tenant_id(), Job.status.in_(UNFINISHED))
+        .where(own(Job), Job.status.in_(UNFINISHED))
         .order_by(Job.created_at, Job.id)
         .limit(limit)
         .with_for_update()
@@ -157,7 +146,7 @@ def pending_items(job_id: UUID, *, limit: int) -> list[str]:
     """The next items that a job has to take up."""
     statement = (
         select(Item.item)
-        .where(Item.tenant_id == current_tenant_id(), Item.job_id == job_id, Item.state == ItemState.PENDING)
+        .where(own(Item), Item.job_id == job_id, Item.state == ItemState.PENDING)
         .order_by(Item.item)
         .limit(limit)
     )
@@ -166,25 +155,19 @@ def pending_items(job_id: UUID, *, limit: int) -> list[str]:
 
 def number_of_pending_items(job_id: UUID) -> int:
     """How many items a job has still to take up."""
-    statement = select(func.count()).where(
-        Item.tenant_id == current_tenant_id(), Item.job_id == job_id, Item.state == ItemState.PENDING
-    )
+    statement = select(func.count()).where(own(Item), Item.job_id == job_id, Item.state == ItemState.PENDING)
     return db.session.scalar(statement) or 0
 
 
 def known_items(job_id: UUID, items: Collection[str]) -> dict[str, ItemState]:
     """Which of these items a job has met already, and what became of them."""
-    statement = select(Item.item, Item.state).where(
-        Item.tenant_id == current_tenant_id(), Item.job_id == job_id, Item.item.in_(list(items))
-    )
+    statement = select(Item.item, Item.state).where(own(Item), Item.job_id == job_id, Item.item.in_(list(items)))
     return {item: ItemState(state) for item, state in db.session.execute(statement)}
 
 
 def works_with_books(keys: Collection[str]) -> set[str]:
     """Which of these works the current tenant has books of."""
-    statement = select(Book.open_library_key).where(
-        Book.tenant_id == current_tenant_id(), Book.open_library_key.in_(list(keys))
-    )
+    statement = select(Book.open_library_key).where(own(Book), Book.open_library_key.in_(list(keys)))
     return {key for key in db.session.scalars(statement) if key is not None}
 
 
@@ -213,28 +196,20 @@ def queries_to_sync() -> list[SyncedQuery]:
         Job.tenant_id == SyncedQuery.tenant_id, Job.query_key == SyncedQuery.query_key, Job.status.in_(UNFINISHED)
     )
     statement = (
-        select(SyncedQuery)
-        .where(SyncedQuery.tenant_id == current_tenant_id(), ~busy)
-        .order_by(SyncedQuery.last_synced_at, SyncedQuery.query_key)
+        select(SyncedQuery).where(own(SyncedQuery), ~busy).order_by(SyncedQuery.last_synced_at, SyncedQuery.query_key)
     )
     return list(db.session.scalars(statement))
 
 
 def resync() -> dict[str, Any]:
     """When the current tenant's queries are run again, and what came of it last."""
-    (enabled, interval_hours, counted_from, last_run_at), *_ = rows(
-        _resync_question(), {"tenant_id": current_tenant_id()}
-    )
-    queries = [
-        dict(zip(("query", "last_synced_at", "works"), row, strict=True))
-        for row in rows(_queries_question(), {"tenant_id": current_tenant_id()})
-    ]
+    [(enabled, interval_hours, counted_from, last_run_at)] = _RESYNC.all()
     return {
         "enabled": enabled,
         "interval_hours": interval_hours,
         "last_run_at": last_run_at,
         "next_run_at": _next_run_at(counted_from, interval_hours),
-        "queries": queries,
+        "queries": _SYNCED_QUERIES.records(),
     }
 
 
@@ -242,25 +217,19 @@ def _next_run_at(counted_from: datetime | None, interval_hours: int) -> datetime
     return counted_from and counted_from + timedelta(hours=interval_hours)
 
 
-@cache
-def _resync_question() -> Question:
-    return compiled(
-        select(
-            Tenant.status == TenantStatus.ACTIVE,
-            Tenant.resync_interval_hours,
-            ResyncSchedule.counted_from,
-            ResyncSchedule.last_run_at,
-        )
-        .select_from(Tenant)
-        .outerjoin(ResyncSchedule, ResyncSchedule.tenant_id == Tenant.id)
-        .where(Tenant.id == bindparam("tenant_id"))
+_RESYNC = Question(
+    select(
+        Tenant.status == TenantStatus.ACTIVE,
+        Tenant.resync_interval_hours,
+        ResyncSchedule.counted_from,
+        ResyncSchedule.last_run_at,
     )
-
-
-@cache
-def _queries_question() -> Question:
-    return compiled(
-        select(SyncedQuery.query, SyncedQuery.last_synced_at, SyncedQuery.works)
-        .where(SyncedQuery.tenant_id == bindparam("tenant_id"))
-        .order_by(SyncedQuery.query_key)
-    )
+    .select_from(Tenant)
+    .outerjoin(ResyncSchedule, ResyncSchedule.tenant_id == Tenant.id)
+    .where(Tenant.id == OWN_TENANT_ID)
+)
+_SYNCED_QUERIES = Question(
+    select(SyncedQuery.query, SyncedQuery.last_synced_at, SyncedQuery.works)
+    .where(own(SyncedQuery))
+    .order_by(SyncedQuery.query_key)
+)

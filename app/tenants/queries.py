@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam, func, or_, select
 
-from app.core.database import Question, Row, compiled, rows
+from app.core.database import Question, Shape
 from app.core.pagination import Listing
 from app.extensions import db
 from app.tenants.models import Tenant, TenantStatus
@@ -37,6 +36,7 @@ _OWN = (
     "created_at",
     "updated_at",
 )
+_TENANT = Shape(Tenant, *_OWN, *SETTINGS, *LIMITS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +52,18 @@ class TenantSummary:
 
 def tenant_summary(slug: str) -> TenantSummary | None:
     """The tenant of a slug, if there is one; suspended ones included."""
-    found = rows(_summary_question(), {"slug": slug})
-    if not found:
+    found = _SUMMARY.one(slug=slug)
+    if found is None:
         return None
-    tenant_id, status, api_limit, ingestion_limit = found[0]
-    return TenantSummary(UUID(str(tenant_id)), slug, status == TenantStatus.ACTIVE, api_limit, ingestion_limit)
+    tenant_id, status, api_limit, ingestion_limit = found
+    return TenantSummary(UUID(tenant_id), slug, status == TenantStatus.ACTIVE, api_limit, ingestion_limit)
 
 
-@cache
-def _summary_question() -> Question:
-    return compiled(
-        select(Tenant.id, Tenant.status, Tenant.api_requests_per_minute, Tenant.ingestion_jobs_per_hour).where(
-            Tenant.slug == bindparam("slug")
-        )
+_SUMMARY = Question(
+    select(Tenant.id, Tenant.status, Tenant.api_requests_per_minute, Tenant.ingestion_jobs_per_hour).where(
+        Tenant.slug == bindparam("slug")
     )
+)
 
 
 def tenant(tenant_id: UUID) -> Tenant | None:
@@ -86,7 +84,7 @@ def tenants_suspended_before(moment: datetime) -> list[UUID]:
 
 def shown(found: Tenant) -> dict[str, Any]:
     """A tenant as clients see it."""
-    return _nested({name: getattr(found, name) for name in (*_OWN, *SETTINGS, *LIMITS)})
+    return _nested(_TENANT.of(found))
 
 
 def _nested(flat: dict[str, Any]) -> dict[str, Any]:
@@ -97,13 +95,9 @@ def _nested(flat: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _render(row: Row) -> dict[str, Any]:
-    return _nested(dict(zip((*_OWN, *SETTINGS, *LIMITS), row, strict=True)))
-
-
 TENANTS = Listing(
     "tenants",
-    select(*(getattr(Tenant, name) for name in (*_OWN, *SETTINGS, *LIMITS))),
+    select(*_TENANT),
     tie=Tenant.id,
     sorts={"created_at": Tenant.created_at, "name": Tenant.name, "slug": Tenant.slug},
     default_sort="-created_at",
@@ -117,5 +111,5 @@ TENANTS = Listing(
             func.strpos(Tenant.slug, func.lower(bindparam("q"))) > 0,
         ),
     },
-    render=_render,
+    render=_nested,
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -23,11 +23,12 @@ from app import create_app
 from app.catalog import queries
 from app.catalog.queries import Facet, narrowed_by
 from app.catalog.queries.search import _question
-from app.core.database import READS, rows
+from app.core.database import READS
 from app.core.tenancy import tenant
 from app.extensions import db, redis
 from app.settings import Settings
 from tests.conftest import empty
+from tests.explained import explained
 
 BOOKS: Final = 100_000
 LARGE: Final = UUID("0193a000-0000-7000-8000-000000000001")
@@ -238,8 +239,7 @@ def connections(large: Large) -> int:
 
 def plan_of(question: Any, parameters: dict[str, Any]) -> dict[str, Any]:
     """The plan of a question, run as the application's role behind row-level security."""
-    explained = replace(question, sql=f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {question.sql}")
-    [(answer,)] = rows(explained, {"tenant_id": LARGE, "limit": 21, **parameters})
+    answer = explained(question, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)").value(**{"limit": 21, **parameters})
     plan: dict[str, Any] = orjson.loads(orjson.dumps(answer))[0]["Plan"]
     return plan
 

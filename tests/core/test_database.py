@@ -15,7 +15,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import IntegrityError
 
 from app.core.clock import new_id
-from app.core.database import Question, TransactionBroken, compiled, on_commit, rows, transaction, violated_constraint
+from app.core.database import Question, TransactionBroken, on_commit, transaction, violated_constraint
 from app.core.errors import DatabaseUnavailable, QuestionTooSlow
 from app.core.tenancy import tenant
 from app.events import service as events
@@ -182,20 +182,20 @@ def test_a_violated_constraint_is_named(in_app: Flask, library: Library) -> None
 # — one-round-trip reads ———————————————————————————————————————————————————————————————————————————
 
 
-def test_a_question_is_compiled_once_and_asked_with_values(in_app: Flask, library: Library) -> None:
-    question = compiled(select(Tenant.slug).where(Tenant.slug == bindparam("slug"), Tenant.status == "active"))
+def test_a_question_is_asked_with_values(in_app: Flask, library: Library) -> None:
+    question = Question(select(Tenant.slug).where(Tenant.slug == bindparam("slug"), Tenant.status == "active"))
 
-    assert rows(question, {"slug": "riverside"}) == [("riverside",)]
-    assert rows(question, {"slug": "river'side; --"}) == []
+    assert question.all(slug="riverside") == [("riverside",)]
+    assert question.all(slug="river'side; --") == []
 
 
 def test_values_arrive_as_they_go_out(in_app: Flask) -> None:
     one = new_id()
 
-    [(identity, document, ids)] = rows(
-        Question("""SELECT %(id)s::uuid, '{"a": [1.50]}'::jsonb, array_length(%(ids)s::uuid[], 1)""", {}),
-        {"id": one, "ids": [one, new_id()]},
+    question = Question(
+        text("""SELECT CAST(:id AS uuid), CAST('{"a": [1.50]}' AS jsonb), array_length(CAST(:ids AS uuid[]), 1)""")
     )
+    [(identity, document, ids)] = question.all(id=one, ids=[one, new_id()])
 
     assert identity == str(one)
     assert orjson.dumps({"document": document}) == b'{"document":{"a": [1.50]}}'
@@ -203,9 +203,9 @@ def test_values_arrive_as_they_go_out(in_app: Flask) -> None:
 
 
 def test_a_percent_sign_in_a_statement_is_itself(in_app: Flask, library: Library) -> None:
-    question = compiled(select(Tenant.slug).where(Tenant.slug.like("river%")))
+    question = Question(select(Tenant.slug).where(Tenant.slug.like("river%")))
 
-    assert rows(question) == [("riverside",)]
+    assert question.all() == [("riverside",)]
 
 
 def test_ids_sort_by_their_making() -> None:
@@ -228,7 +228,7 @@ def test_a_statement_that_takes_too_long_is_a_503(make_app: Callable[..., Flask]
     library = probes.library()
     slow = "SELECT pg_sleep(5)"
     probes.answers["plain"] = lambda: (
-        rows(Question(slow, {})) if how == "rows" else db.session.execute(text(slow)).all()
+        Question(text(slow)).all() if how == "rows" else db.session.execute(text(slow)).all()
     )
     began = time.monotonic()
 

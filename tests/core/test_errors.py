@@ -14,7 +14,7 @@ from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
 from werkzeug.wrappers import Request
 
 from app.core.blueprint import Blueprint
-from app.core.database import Question, rows, transaction
+from app.core.database import Question, transaction
 from app.core.errors import (
     Conflict,
     DomainError,
@@ -122,7 +122,7 @@ def test_a_refused_statement_is_an_unexpected_error(app: Flask, statement: str) 
 
 def test_a_refused_question_is_an_unexpected_error(app: Flask) -> None:
     def view() -> Response:
-        return json_response(rows(Question("SELECT 1/0", {})))
+        return json_response(Question(text("SELECT 1/0")).all())
 
     assert_problem(answer_to(app, view), 500, "internal_error")
 

@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 import pytest
 from flask import Flask
+from sqlalchemy import text
 from werkzeug.test import TestResponse
 
-from app.core.database import POOL_TIMEOUT_SECONDS, READS, Question, rows
+from app.core.database import POOL_TIMEOUT_SECONDS, READS, Question
 from app.core.errors import Conflict
 from app.extensions import db
 from tests.conftest import Library
@@ -139,7 +140,7 @@ def test_a_statement_that_takes_too_long_is_not_asked_twice(make_app: Callable[.
     probes = Probes(make_app(DATABASE_STATEMENT_TIMEOUT_MS="400"))
     library = probes.library()
     assert library.get("/probes/plain").status_code == 200
-    probes.answers["listed"] = lambda: rows(Question("SELECT pg_sleep(5)", {}))
+    probes.answers["listed"] = lambda: Question(text("SELECT pg_sleep(5)")).all()
     began = time.monotonic()
 
     answer = read(library)
@@ -153,7 +154,7 @@ def test_an_exhausted_pool_is_waited_for_once(make_app: Callable[..., Flask]) ->
     probes = Probes(app)
     library = probes.library()
     assert library.get("/probes/plain").status_code == 200
-    probes.answers["listed"] = lambda: rows(Question("SELECT 1", {}))[0]
+    probes.answers["listed"] = lambda: Question(text("SELECT 1")).all()[0]
     with app.app_context():
         busy = db.engines[READS].connect()
         began = time.monotonic()
@@ -170,5 +171,5 @@ def test_one_request_leaves_nothing_behind_for_the_next(probes: Probes, library:
     assert other.get("/probes/plain").status_code == 200
 
     for each in (library, other, library):
-        probes.answers["listed"] = lambda: rows(Question("SELECT current_setting('app.tenant_id', true)", {}))[0]
+        probes.answers["listed"] = lambda: Question(text("SELECT current_setting('app.tenant_id', true)")).all()[0]
         assert read(each, f"?limit={len(probes.calls)}").get_json() == [str(each.id)]

@@ -20,8 +20,8 @@ from app.auth.models import ServiceAccount
 from app.core.cache import Generation, touch
 from app.core.clock import new_id
 from app.core.errors import Invalid
-from app.core.pagination import Listing, named, read_cursor, write_cursor
-from app.core.tenancy import tenant
+from app.core.pagination import Listing, read_cursor, write_cursor
+from app.core.tenancy import own, tenant
 from app.settings import Settings
 from tests.conftest import Library
 
@@ -30,12 +30,11 @@ SETTINGS = Settings.from_environment({"DATABASE_URL": "postgresql://db/library",
 
 ACCOUNTS = Listing(
     "accounts",
-    select(ServiceAccount.name).where(ServiceAccount.tenant_id == bindparam("tenant_id")),
+    select(ServiceAccount.name).where(own(ServiceAccount)),
     tie=ServiceAccount.id,
     sorts={"created_at": ServiceAccount.created_at, "name": ServiceAccount.name},
     default_sort="-created_at",
     filters={"role": ServiceAccount.role == bindparam("role")},
-    render=named("name"),
 )
 
 
@@ -133,11 +132,10 @@ def test_a_total_is_exact_up_to_ten_thousand(listed: Library, owner: Engine) -> 
 def test_a_total_is_kept_until_its_generation_moves(listed: Library, owner: Engine) -> None:
     listing = Listing(
         "counted",
-        select(ServiceAccount.name).where(ServiceAccount.tenant_id == bindparam("tenant_id")),
+        select(ServiceAccount.name).where(own(ServiceAccount)),
         tie=ServiceAccount.id,
         sorts={"name": ServiceAccount.name},
         default_sort="name",
-        render=named("name"),
         generation=Generation.CATALOGUE,
     )
     touch(Generation.CATALOGUE)
@@ -177,7 +175,6 @@ def test_a_cursor_of_another_sort_filter_or_list_is_refused(cursor: str) -> None
         tie=ServiceAccount.id,
         sorts={"created_at": ServiceAccount.created_at},
         default_sort="-created_at",
-        render=named("name"),
     )
     with pytest.raises(Invalid):
         other.page(limit=1, cursor=cursor)

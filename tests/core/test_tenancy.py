@@ -13,7 +13,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from app.auth import service as auth
 from app.auth.models import ServiceAccount
-from app.core.database import Question, TransactionChangedTenant, rows, transaction
+from app.core.database import Question, TransactionChangedTenant, transaction
 from app.core.tenancy import NoTenant, current_tenant_id, tenant
 from app.extensions import db
 from tests.conftest import Library
@@ -39,18 +39,18 @@ def test_raw_sql_sees_one_tenant(two: tuple[UUID, UUID]) -> None:
             assert session.connection().scalar(text(COUNT)) == number
             assert session.execute(select(ServiceAccount.__table__)).all()[0].tenant_id == tenant_id
         with tenant(tenant_id):
-            assert rows(Question(COUNT, {})) == [(number,)]
+            assert Question(text(COUNT)).all() == [(number,)]
 
 
 def test_without_a_tenant_raw_sql_sees_nothing(two: tuple[UUID, UUID]) -> None:
     with transaction() as session:
         assert session.scalar(text(COUNT)) == 0
-    assert rows(Question(COUNT, {})) == [(0,)]
+    assert Question(text(COUNT)).all() == [(0,)]
 
 
 def test_a_connection_that_served_a_tenant_forgets_it(two: tuple[UUID, UUID]) -> None:
     with tenant(two[1]):
-        assert rows(Question(COUNT, {})) == [(2,)]
+        assert Question(text(COUNT)).all() == [(2,)]
         with transaction() as session:
             assert session.scalar(text(COUNT)) == 2
 
@@ -116,7 +116,7 @@ def test_a_question_within_a_transaction_never_changes_tenant_either(two: tuple[
         with tenant(two[1]), pytest.raises(TransactionChangedTenant):
             session.scalars(select(ServiceAccount))
         with tenant(two[1]), pytest.raises(TransactionChangedTenant):
-            rows(Question(COUNT, {}))
+            Question(text(COUNT)).all()
 
 
 def test_reading_as_one_tenant_after_the_other_never_mixes_them(two: tuple[UUID, UUID]) -> None:

@@ -8,11 +8,10 @@ from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.engine import Engine
 
-from app.core.database import Question, rows
 from app.core.pagination import Listing
-from app.core.tenancy import current_tenant_id
 from app.core.tenancy import tenant as as_tenant
 from app.ingestion import queries
+from tests.explained import explained
 from tests.ingestion.conftest import Desk
 
 VALUES = {
@@ -61,9 +60,7 @@ def fill(owner: Engine, tenants: list[UUID]) -> None:
 def plan(listing: Listing, names: set[str], *, after: bool) -> str:
     """How PostgreSQL goes about a page with these filters."""
     question = listing._page_sql(frozenset(names), listing.default_sort, after).asked
-    values = {**VALUES, "tenant_id": str(current_tenant_id())}
-    explained = rows(Question(f"EXPLAIN {question.sql}", question.constants), values)
-    return "\n".join(line for (line,) in explained)
+    return "\n".join(line for (line,) in explained(question).all(**VALUES))
 
 
 def test_every_list_finds_its_rows_by_an_index(app: Flask, desk: Desk, other_desk: Desk, owner: Engine) -> None:

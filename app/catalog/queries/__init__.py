@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from app.catalog.queries.authors import AUTHORS, author
 from app.catalog.queries.books import (
-    BOOK_COLUMNS,
     BOOKS,
     COVER_SIZES,
     NoCover,
@@ -16,7 +15,6 @@ from app.catalog.queries.books import (
     cover_address,
     cover_urls,
     holder_of,
-    render_book,
     survivor_of,
 )
 from app.catalog.queries.filters import narrowed_by
@@ -25,7 +23,6 @@ from app.catalog.queries.search import Facet, search
 __all__ = [
     "AUTHORS",
     "BOOKS",
-    "BOOK_COLUMNS",
     "COVER_SIZES",
     "Facet",
     "NoCover",
@@ -35,7 +32,6 @@ __all__ = [
     "cover_urls",
     "holder_of",
     "narrowed_by",
-    "render_book",
     "search",
     "survivor_of",
 ]

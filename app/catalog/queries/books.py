@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ScalarSelect, bindparam, func, select
+from sqlalchemy import Label, bindparam, func, select
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 
 from app.catalog.models import Book, BookAlias, BookVersion, Edition
 from app.catalog.queries.filters import BOOK_FILTERS
 from app.core.cache import Generation
-from app.core.database import Question, Row, compiled, rows
+from app.core.database import Question, Shape
 from app.core.errors import NotFound
 from app.core.pagination import Listing
-from app.core.tenancy import current_tenant_id
+from app.core.tenancy import own
 from app.settings import current_settings
 
 # — one book ———————————————————————————————————————————————————————————————————————————————————————
 
-BOOK_COLUMNS: Final = (
+BOOK: Final = Shape(
+    Book,
     "id", "title", "subtitle", "authors", "contributors", "first_publish_year", "description", "subjects", "languages",
     "publishers", "isbns", "page_count", "cover_id", "series", "open_library_key", "upstream_status", "source",
     "labels", "copies_total", "copies_available", "times_borrowed", "version", "created_at", "updated_at",
@@ -43,25 +42,16 @@ class NoCover(NotFound):
 
 def book(book_id: UUID | None) -> dict[str, Any] | None:
     """One book with its editions, versions and the names of its overridden fields."""
-    found = rows(_book_question(), {"tenant_id": current_tenant_id(), "book_id": book_id})
-    if not found:
-        return None
-    *columns, overridden, editions, versions = found[0]
-    return {**render_book(tuple(columns)), "overridden": overridden, "editions": editions, "versions": versions}
+    found = _BOOK.record(book_id=book_id)
+    return found and with_covers([found])[0]
 
 
-def render_books(found: Iterable[Row]) -> list[dict[str, Any]]:
-    """Books as clients see them, of rows of the columns in `BOOK_COLUMNS`."""
+def with_covers(books: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Records of books, each told where its cover is."""
     address = _covers_address()
-    books = [dict(zip(BOOK_COLUMNS, row, strict=True)) for row in found]
     for book in books:
         book["cover"] = _cover_urls(address, book["cover_id"])
     return books
-
-
-def render_book(row: Row) -> dict[str, Any]:
-    """One book, likewise."""
-    return render_books([row])[0]
 
 
 def cover_urls(cover_id: int | None) -> dict[str, str] | None:
@@ -89,10 +79,10 @@ def cover_address(book_id: UUID | None, *, size: str) -> str | None:
     Raises:
         NoCover: the book has none.
     """
-    found = rows(_cover_question(), {"tenant_id": current_tenant_id(), "book_id": book_id})
-    if not found:
+    found = _COVER.one(book_id=book_id)
+    if found is None:
         return None
-    urls = cover_urls(found[0][0])
+    urls = cover_urls(found[0])
     if urls is None:
         raise NoCover("This book has no cover.")
     return urls[COVER_SIZES[size]]
@@ -100,43 +90,31 @@ def cover_address(book_id: UUID | None, *, size: str) -> str | None:
 
 def survivor_of(book_id: UUID) -> UUID | None:
     """The book in which a book of this id went up, if one did."""
-    found = rows(_survivor_question(), {"tenant_id": current_tenant_id(), "alias": str(book_id)})
-    return UUID(str(found[0][0])) if found else None
+    return _SURVIVOR.id(alias=book_id)
 
 
 def holder_of(isbn: str) -> UUID | None:
     """The book that has an edition of this ISBN-13, if one has."""
-    found = rows(_holder_question(), {"tenant_id": current_tenant_id(), "isbn": isbn})
-    return UUID(str(found[0][0])) if found else None
+    return _HOLDER.id(isbn=isbn)
 
 
-@cache
-def _book_question() -> Question:
-    columns = [getattr(Book, name) for name in BOOK_COLUMNS]
-    return compiled(
-        select(*columns, _overridden(), _editions(), _versions()).where(
-            Book.tenant_id == bindparam("tenant_id"), Book.id == bindparam("book_id")
-        )
-    )
-
-
-def _overridden() -> ScalarSelect[Any]:
+def _overridden() -> Label[Any]:
     names = func.jsonb_object_keys(Book.overrides).table_valued("name").render_derived()
     ordered = func.jsonb_agg(aggregate_order_by(names.c.name, names.c.name), type_=JSONB)
-    return select(func.coalesce(ordered, func.jsonb_build_array())).scalar_subquery()
+    return select(func.coalesce(ordered, func.jsonb_build_array())).label("overridden")
 
 
-def _editions() -> ScalarSelect[Any]:
+def _editions() -> Label[Any]:
     shown = func.jsonb_build_object(*(part for name in _EDITION_COLUMNS for part in (name, getattr(Edition, name))))
     ordered = func.jsonb_agg(aggregate_order_by(shown, Edition.id), type_=JSONB)
     return (
         select(func.coalesce(ordered, func.jsonb_build_array()))
         .where(Edition.tenant_id == Book.tenant_id, Edition.book_id == Book.id)
-        .scalar_subquery()
+        .label("editions")
     )
 
 
-def _versions() -> ScalarSelect[Any]:
+def _versions() -> Label[Any]:
     version = BookVersion
     utc = func.to_char(func.timezone("UTC", version.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
     shown = func.jsonb_build_object(
@@ -146,38 +124,22 @@ def _versions() -> ScalarSelect[Any]:
     return (
         select(func.coalesce(ordered, func.jsonb_build_array()))
         .where(version.tenant_id == Book.tenant_id, version.book_id == Book.id)
-        .scalar_subquery()
+        .label("versions")
     )
 
 
-@cache
-def _cover_question() -> Question:
-    return compiled(
-        select(Book.cover_id).where(Book.tenant_id == bindparam("tenant_id"), Book.id == bindparam("book_id"))
-    )
-
-
-@cache
-def _survivor_question() -> Question:
-    return compiled(
-        select(BookAlias.book_id).where(
-            BookAlias.tenant_id == bindparam("tenant_id"), BookAlias.alias == bindparam("alias")
-        )
-    )
-
-
-@cache
-def _holder_question() -> Question:
-    return compiled(
-        select(Edition.book_id).where(Edition.tenant_id == bindparam("tenant_id"), Edition.isbn == bindparam("isbn"))
-    )
-
+_BOOK: Final = Question(
+    select(*BOOK, _overridden(), _editions(), _versions()).where(own(Book), Book.id == bindparam("book_id"))
+)
+_COVER: Final = Question(select(Book.cover_id).where(own(Book), Book.id == bindparam("book_id")))
+_SURVIVOR: Final = Question(select(BookAlias.book_id).where(own(BookAlias), BookAlias.alias == bindparam("alias")))
+_HOLDER: Final = Question(select(Edition.book_id).where(own(Edition), Edition.isbn == bindparam("isbn")))
 
 # — the list ———————————————————————————————————————————————————————————————————————————————————————
 
 BOOKS = Listing(
     "books",
-    select(*(getattr(Book, name) for name in BOOK_COLUMNS)).where(Book.tenant_id == bindparam("tenant_id")),
+    select(*BOOK).where(own(Book)),
     tie=Book.id,
     sorts={
         "title": Book.sort_title,
@@ -188,5 +150,5 @@ BOOKS = Listing(
     default_sort="-created_at",
     filters=BOOK_FILTERS,
     generation=Generation.CATALOGUE,
-    render_page=render_books,
+    render_page=with_covers,
 )

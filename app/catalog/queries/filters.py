@@ -7,7 +7,6 @@ filters narrow the list.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,9 +14,9 @@ from sqlalchemy import ColumnElement, Uuid, and_, bindparam, cast, func, or_, se
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT, array
 
 from app.catalog.models import TERM_LENGTH, UNKNOWN_YEAR, Author, Book, BookAuthor, BookTerm, TermKind
-from app.core.database import Question, compiled, rows
+from app.core.database import Question
 from app.core.schemas import parse_id
-from app.core.tenancy import current_tenant_id
+from app.core.tenancy import own
 from app.core.text import folded
 
 _FOLDED: Final = frozenset({"author", "contributor", "series", "subject", "language"})
@@ -26,7 +25,7 @@ _FOLDED: Final = frozenset({"author", "contributor", "series", "subject", "langu
 def _has_term(book_id: ColumnElement[UUID], parameter: str, *kinds: TermKind) -> ColumnElement[bool]:
     return book_id.in_(
         select(BookTerm.book_id).where(
-            BookTerm.tenant_id == bindparam("tenant_id"),
+            own(BookTerm),
             BookTerm.kind == func.any(array([kind.value for kind in kinds])),
             BookTerm.term == func.any(bindparam(parameter)),
         )
@@ -36,7 +35,7 @@ def _has_term(book_id: ColumnElement[UUID], parameter: str, *kinds: TermKind) ->
 def _is_by(book_id: ColumnElement[UUID], parameter: str) -> ColumnElement[bool]:
     return book_id.in_(
         select(BookAuthor.book_id).where(
-            BookAuthor.tenant_id == bindparam("tenant_id"),
+            own(BookAuthor),
             BookAuthor.author_id == func.any(cast(bindparam(parameter), ARRAY(Uuid))),
         )
     )
@@ -87,18 +86,11 @@ def narrowed_by(arguments: Mapping[str, Any]) -> dict[str, Any]:
 def _term_of(value: str) -> str:
     # Where authors are asked for by id and by name at once, an id stands for the name or key that it has.
     author_id = parse_id(value)
-    return (author_id and _term_of_author(author_id)) or folded(value)[:TERM_LENGTH].rstrip()
+    return (author_id and _TERM_OF_AUTHOR.value(author_id=author_id)) or folded(value)[:TERM_LENGTH].rstrip()
 
 
-def _term_of_author(author_id: UUID) -> str | None:
-    found = rows(_author_question(), {"tenant_id": current_tenant_id(), "author_id": author_id})
-    return found[0][0] if found else None
-
-
-@cache
-def _author_question() -> Question:
-    return compiled(
-        select(func.coalesce(func.lower(Author.open_library_key), Author.sort_name)).where(
-            Author.tenant_id == bindparam("tenant_id"), Author.id == bindparam("author_id")
-        )
+_TERM_OF_AUTHOR: Final = Question(
+    select(func.coalesce(func.lower(Author.open_library_key), Author.sort_name)).where(
+        own(Author), Author.id == bindparam("author_id")
     )
+)

@@ -35,12 +35,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, REAL, aggregate_order_by, array
 
 from app.catalog.models import Book, BookTerm
-from app.catalog.queries.books import BOOK_COLUMNS, render_book
+from app.catalog.queries.books import BOOK, with_covers
 from app.catalog.queries.filters import COLUMN_FILTERS, term_filters
 from app.catalog.queries.words import Marker, words_of
-from app.core.database import Question, Row, compiled, rows
+from app.core.database import Question, Row
 from app.core.pagination import EXACT_TOTAL, bounded_total, fingerprint, read_cursor, write_cursor
-from app.core.tenancy import current_tenant_id
+from app.core.tenancy import own
 
 # As many as a total counts, so that every match that is counted can also be reached by paging.
 _CANDIDATES: Final = EXACT_TOTAL + 1
@@ -79,17 +79,13 @@ def search(
         return {"items": [], **bounded_total(0), "next_cursor": None, "facets": empty or None}
     prefix = words[-1] if len(words[-1]) >= _PREFIX_LENGTH or len(words) == 1 else ""
     question = _question(frozenset(narrowed), tuple(sorted(set(facets))), after is not None)
-    found = rows(
-        question,
-        {
-            "tenant_id": current_tenant_id(),
-            "words": words,
-            "last_is_prefix": bool(prefix),
-            "at_most": _CANDIDATES_TO_FILTER if narrowed else _CANDIDATES,
-            "limit": limit + 1,
-            **narrowed,
-            **({"after_score": after[0], "after_id": after[1]} if after else {}),
-        },
+    found = question.all(
+        words=words,
+        last_is_prefix=bool(prefix),
+        at_most=_CANDIDATES_TO_FILTER if narrowed else _CANDIDATES,
+        limit=limit + 1,
+        **narrowed,
+        **({"after_score": after[0], "after_id": after[1]} if after else {}),
     )
     total, counts = found[0][:2]
     # The totals are a row even where nothing was found; its columns of a book are empty then.
@@ -105,7 +101,7 @@ def search(
 
 def _render(row: Row, prefix: str) -> dict[str, Any]:
     score, _, matched, author_names, *columns = row
-    book = render_book(tuple(columns))
+    [book] = with_covers([dict(zip(BOOK.names, columns, strict=True))])
     marker = Marker(frozenset(matched), prefix)
     return {**book, "score": score, "highlights": _highlights({**book, "authors": author_names}, marker)}
 
@@ -132,7 +128,7 @@ def _question(filters: frozenset[str], facets: tuple[Facet, ...], after: bool) -
     hits = _hits(filters)
     page = _page(hits, after=after)
     totals = select(select(func.count()).select_from(hits).scalar_subquery().label("total"), _counts(hits, facets))
-    return compiled(_with_books(totals.subquery("totals"), page))
+    return Question(_with_books(totals.subquery("totals"), page))
 
 
 def _hits(filters: frozenset[str]) -> CTE:
@@ -145,9 +141,8 @@ def _hits(filters: frozenset[str]) -> CTE:
     chosen = select(found.c.book_id, found.c.score, found.c.matched)
     chosen = chosen.where(*(by_terms[name] for name in sorted(filters & by_terms.keys())))
     if filters & COLUMN_FILTERS.keys():
-        is_own = Book.tenant_id == bindparam("tenant_id")
         conditions = (COLUMN_FILTERS[name] for name in sorted(filters & COLUMN_FILTERS.keys()))
-        chosen = chosen.join(Book, is_own & (Book.id == found.c.book_id)).where(*conditions)
+        chosen = chosen.join(Book, own(Book) & (Book.id == found.c.book_id)).where(*conditions)
     return chosen.cte("hits").prefix_with("MATERIALIZED")
 
 
@@ -162,8 +157,7 @@ def _page(hits: CTE, *, after: bool) -> FromClause:
 def _with_books(totals: FromClause, page: FromClause) -> Select[Any]:
     author = func.jsonb_array_elements(Book.authors).table_valued(column("value", JSONB), name="author")
     names = select(func.array_agg(author.c.value["name"].astext)).scalar_subquery()
-    is_own = Book.tenant_id == bindparam("tenant_id")
-    with_book = page.join(Book, is_own & (Book.id == page.c.book_id))
+    with_book = page.join(Book, own(Book) & (Book.id == page.c.book_id))
     return (
         select(
             totals.c.total,
@@ -172,7 +166,7 @@ def _with_books(totals: FromClause, page: FromClause) -> Select[Any]:
             page.c.book_id,
             page.c.matched,
             func.coalesce(names, cast([], ARRAY(Text))),
-            *(getattr(Book, name) for name in BOOK_COLUMNS),
+            *BOOK,
         )
         .select_from(totals.outerjoin(with_book, true()))
         .order_by(page.c.score.desc(), page.c.book_id.desc())
@@ -205,7 +199,7 @@ def _term_counts(hits: CTE, kinds: list[str]) -> ScalarSelect[Any]:
     counted = (
         select(kind, func.min(BookTerm.display).label("value"), number.label("count"), place.label("place"))
         .join(hits, hits.c.book_id == BookTerm.book_id)
-        .where(BookTerm.tenant_id == bindparam("tenant_id"), kind == func.any(array(kinds)))
+        .where(own(BookTerm), kind == func.any(array(kinds)))
         .group_by(kind, term)
         .subquery()
     )
@@ -225,7 +219,7 @@ def _year_counts(hits: CTE) -> ScalarSelect[Any]:
     commonest = (
         select(year.label("value"), number)
         .join(hits, hits.c.book_id == Book.id)
-        .where(Book.tenant_id == bindparam("tenant_id"), year.is_not(None))
+        .where(own(Book), year.is_not(None))
         .group_by(year)
         .order_by(number.desc(), year)
         .limit(_MOST_COUNTS)

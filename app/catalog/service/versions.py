@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,10 +12,10 @@ from app.catalog.models import BookVersion, VersionOrigin
 from app.catalog.service.books import revise
 from app.catalog.service.content import CONTENT_FIELDS, changed_fields
 from app.catalog.service.states import existing_state
-from app.core.database import Question, compiled, rows, transaction
+from app.core.database import Question, transaction
 from app.core.errors import NotFound
 from app.core.sets import TENANT, one_id, run, table_of
-from app.core.tenancy import current_tenant_id
+from app.core.tenancy import own
 
 _VERSIONS: Final = table_of(BookVersion)
 
@@ -55,8 +54,8 @@ def version_diff(book_id: UUID | None, first: int, second: int) -> dict[str, Any
     Raises:
         NotFound: this tenant has no such book, or the book not both versions.
     """
-    asked = {"tenant_id": current_tenant_id(), "book_id": book_id, "first": first, "second": second}
-    found = {number: orjson.loads(snapshot) for number, snapshot in rows(_two_versions(), asked)}
+    asked = _TWO_VERSIONS.all(book_id=book_id, first=first, second=second)
+    found = {number: orjson.loads(snapshot) for number, snapshot in asked}
     if first not in found or second not in found:
         raise NotFound("The book has no such version.")
     before, after = found[first], found[second]
@@ -64,16 +63,13 @@ def version_diff(book_id: UUID | None, first: int, second: int) -> dict[str, Any
     return {"from": first, "to": second, "changes": changes}
 
 
-@cache
-def _two_versions() -> Question:
-    versions = _VERSIONS.c
-    return compiled(
-        select(versions.number, cast(versions.snapshot, Text)).where(
-            versions.tenant_id == bindparam("tenant_id"),
-            versions.book_id == bindparam("book_id"),
-            or_(versions.number == bindparam("first"), versions.number == bindparam("second")),
-        )
+_TWO_VERSIONS: Final = Question(
+    select(BookVersion.number, cast(BookVersion.snapshot, Text)).where(
+        own(BookVersion),
+        BookVersion.book_id == bindparam("book_id"),
+        or_(BookVersion.number == bindparam("first"), BookVersion.number == bindparam("second")),
     )
+)
 
 
 def _change(field: str, before: Any, after: Any) -> dict[str, Any]:
