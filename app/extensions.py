@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from celery import Celery, Task
@@ -20,7 +21,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
-from sqlalchemy import DateTime, MetaData, Text
+from sqlalchemy import CheckConstraint, DateTime, MetaData, Text
 from sqlalchemy.orm import DeclarativeBase, registry
 
 
@@ -42,6 +43,12 @@ class Model(DeclarativeBase):
         ),
         type_annotation_map={str: Text(), datetime: DateTime(timezone=True)},
     )
+
+
+def one_of(column: str, values: Iterable[StrEnum]) -> CheckConstraint:
+    """The constraint that a column holds one of these values, in the order in which they are written down."""
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
 
 
 class PatientRedis(Redis):

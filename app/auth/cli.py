@@ -8,7 +8,7 @@ from app.auth import service
 from app.auth.schemas import NewServiceAccountSchema
 from app.core.commands import CommandGroup
 from app.core.database import transaction
-from app.core.security import Role
+from app.core.security import SERVICE_ROLES
 from app.core.tenancy import tenant
 from app.tenants import queries as tenants
 
@@ -21,9 +21,7 @@ cli = CommandGroup("service-accounts", help="Programs that use the service, and 
 @click.option(
     "--role",
     required=True,
-    type=click.Choice(
-        [r.value for r in (Role.PLATFORM_ADMIN, Role.ADMIN, Role.LIBRARIAN, Role.LMS, Role.KIOSK, Role.READ_ONLY)]
-    ),
+    type=click.Choice([role.value for role in SERVICE_ROLES]),
     help="What it may do; platform_admin is for the tenant `platform` alone.",
 )
 def create_service_account(slug: str, name: str, role: str) -> None:

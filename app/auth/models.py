@@ -10,8 +10,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.clock import new_id
+from app.core.security import SERVICE_ROLES
 from app.core.tenancy import TenantScoped
-from app.extensions import Model
+from app.extensions import Model, one_of
 
 
 class ServiceAccount(TenantScoped, Model):
@@ -31,7 +32,7 @@ class ServiceAccount(TenantScoped, Model):
     __table_args__ = (
         ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name="fk_service_accounts_tenant"),
         CheckConstraint("length(name) BETWEEN 1 AND 200", name="name"),
-        CheckConstraint("role IN ('platform_admin', 'admin', 'librarian', 'lms', 'kiosk', 'read_only')", name="role"),
+        one_of("role", SERVICE_ROLES),
         Index("ix_service_accounts_created_at", "tenant_id", "created_at", "id"),
     )
 

@@ -6,9 +6,10 @@ from marshmallow import fields, validate
 
 from app.auth.queries import SERVICE_ACCOUNTS
 from app.core.schemas import Flag, ListArguments, Moment, StrictSchema, Text, list_of
-from app.core.security import Permission, Role
+from app.core.security import SERVICE_ROLES, Permission, Role
 
-ACCOUNT_ROLES = [role.value for role in (Role.LMS, Role.KIOSK, Role.READ_ONLY, Role.LIBRARIAN)]
+# Over the API no administrator makes another: whoever runs the service does, by `flask service-accounts create`.
+ACCOUNT_ROLES = [role.value for role in SERVICE_ROLES if role not in (Role.PLATFORM_ADMIN, Role.ADMIN)]
 _ALL_ROLES = [role.value for role in Role]
 _SCOPES = [permission.value for permission in Permission]
 

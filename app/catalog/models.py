@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.clock import new_id
 from app.core.tenancy import TenantScoped
-from app.extensions import Model
+from app.extensions import Model, one_of
 
 # Compared by code point: folded text needs no language's rules, and every server then sorts alike.
 FOLDED_TEXT: Final = Text(collation="C")
@@ -62,11 +62,6 @@ class TermKind(StrEnum):
     LANGUAGE = "language"
     ISBN = "isbn"
     PUBLISHER = "publisher"
-
-
-def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
-    listed = ", ".join(f"'{value}'" for value in values)
-    return CheckConstraint(f"{column} IN ({listed})", name=column)
 
 
 def _of_book(table: str) -> ForeignKeyConstraint:
@@ -122,8 +117,8 @@ class Book(TenantScoped, Model):
         ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name="fk_books_tenant"),
         UniqueConstraint("tenant_id", "open_library_key", name="uq_books_open_library_key"),
         CheckConstraint("length(title) BETWEEN 1 AND 1000", name="title"),
-        _one_of("source", BookSource),
-        _one_of("upstream_status", UpstreamStatus),
+        one_of("source", BookSource),
+        one_of("upstream_status", UpstreamStatus),
         CheckConstraint("open_library_key ~ '^OL[0-9]{1,12}W$'", name="open_library_key"),
         CheckConstraint("(upstream_status IS NULL) = (open_library_key IS NULL)", name="upstream_has_key"),
         CheckConstraint("0 <= copies_available AND copies_available <= copies_total", name="copies"),
@@ -157,7 +152,7 @@ class BookVersion(TenantScoped, Model):
 
     __table_args__ = (
         _of_book("book_versions"),
-        _one_of("origin", VersionOrigin),
+        one_of("origin", VersionOrigin),
         CheckConstraint("number >= 1", name="number"),
     )
 
@@ -263,7 +258,7 @@ class BookTerm(TenantScoped, Model):
     display: Mapped[str]
 
     __table_args__ = (
-        _one_of("kind", TermKind),
+        one_of("kind", TermKind),
         Index("ix_book_terms_book", "tenant_id", "book_id"),
     )
 

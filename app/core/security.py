@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from app.core.clock import utc_now
@@ -46,6 +46,9 @@ class Role(StrEnum):
     KIOSK = "kiosk"
     READ_ONLY = "read_only"
 
+
+# What a program may be; the others are people.
+SERVICE_ROLES: Final = (Role.PLATFORM_ADMIN, Role.ADMIN, Role.LIBRARIAN, Role.LMS, Role.KIOSK, Role.READ_ONLY)
 
 _READS = frozenset({Permission.TENANT_READ, Permission.BOOKS_READ})
 _LIBRARIAN = _READS | {Permission.BOOKS_WRITE, Permission.INGESTION_RUN}

@@ -7,13 +7,13 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, func
+from sqlalchemy import Index, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.clock import new_id
 from app.core.tenancy import TenantScoped
-from app.extensions import Model
+from app.extensions import Model, one_of
 
 
 class EventLevel(StrEnum):
@@ -43,7 +43,7 @@ class Event(TenantScoped, Model):
     at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
     __table_args__ = (
-        CheckConstraint("level IN ('info', 'warning', 'error')", name="level"),
+        one_of("level", EventLevel),
         Index("ix_events_at", "tenant_id", "at", "id"),
         Index("ix_events_subject", "tenant_id", "subject_id", "at"),
     )

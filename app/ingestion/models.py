@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.clock import new_id
 from app.core.tenancy import TenantScoped
-from app.extensions import Model
+from app.extensions import Model, one_of
 
 
 class JobStatus(StrEnum):
@@ -122,9 +122,9 @@ class Job(TenantScoped, Model):
         ),
         CheckConstraint("num_nonnulls(query, open_library_keys, isbns) = 1", name="one_wish"),
         CheckConstraint("(query IS NULL) = (query_key IS NULL)", name="query_key"),
-        CheckConstraint("trigger IN ('api', 'resync')", name="trigger"),
-        CheckConstraint("status IN ('pending', 'running', 'completed', 'failed', 'cancelled')", name="status"),
-        CheckConstraint("source IN ('open_library', 'mirror')", name="source"),
+        one_of("trigger", Trigger),
+        one_of("status", JobStatus),
+        one_of("source", Source),
         CheckConstraint("max_works BETWEEN 1 AND 10000", name="max_works"),
         CheckConstraint(
             "least(works_total, works_created, works_updated, works_unchanged, works_failed) >= 0", name="progress"
@@ -173,7 +173,7 @@ class Item(TenantScoped, Model):
             name="fk_ingestion_items_job",
             ondelete="CASCADE",
         ),
-        CheckConstraint("state IN ('pending', 'done', 'gone', 'failed')", name="state"),
+        one_of("state", ItemState),
         Index(
             "ix_ingestion_items_not_done",
             "tenant_id",
@@ -203,7 +203,7 @@ class Log(TenantScoped, Model):
             name="fk_ingestion_logs_job",
             ondelete="CASCADE",
         ),
-        CheckConstraint("action IN ('created', 'updated', 'unchanged', 'failed', 'redirected')", name="action"),
+        one_of("action", LogAction),
         Index("ix_ingestion_logs_at", "tenant_id", "at", "id"),
         Index("ix_ingestion_logs_job", "tenant_id", "job_id", "at", "id"),
         Index("ix_ingestion_logs_key", "tenant_id", "open_library_key", "at", "id"),

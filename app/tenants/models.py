@@ -10,7 +10,7 @@ from sqlalchemy import CheckConstraint, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.clock import new_id
-from app.extensions import Model
+from app.extensions import Model, one_of
 
 PLATFORM_ID = UUID("00000000-0000-7000-8000-000000000000")
 
@@ -58,8 +58,8 @@ class Tenant(Model):
 
     __table_args__ = (
         CheckConstraint("slug ~ '^[a-z0-9]+(-[a-z0-9]+)*$' AND length(slug) BETWEEN 2 AND 63", name="slug"),
-        CheckConstraint("kind IN ('library', 'school', 'personal')", name="kind"),
-        CheckConstraint("status IN ('active', 'suspended')", name="status"),
+        one_of("kind", TenantKind),
+        one_of("status", TenantStatus),
         CheckConstraint("(status = 'suspended') = (suspended_at IS NOT NULL)", name="suspended_at"),
         CheckConstraint("length(name) BETWEEN 1 AND 200", name="name"),
         CheckConstraint("resync_interval_hours BETWEEN 1 AND 8760", name="resync_interval_hours"),
