@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -9,21 +10,47 @@ from sqlalchemy import text
 from sqlalchemy.engine import Engine
 
 from app.core.clock import utc_now
-from app.extensions import db
+from app.core.queue import QueueName
+from app.extensions import db, redis
 from app.tenants import service
 from tests.conftest import Library
 from tests.house.contract import things_of
 
 
+def tables_of_tenants(owner: Engine) -> set[str]:
+    """The tables with a tenant's rows."""
+    with owner.connect() as connection:
+        question = "SELECT table_name FROM information_schema.columns WHERE column_name = 'tenant_id'"
+        return set(connection.scalars(text(question)))
+
+
+def fill(owner: Engine, library: Library) -> None:
+    """Put rows into every table of a tenant's."""
+    things = things_of(library)
+    book = {"title": "Once", "authors": [{"name": "Somebody"}]}
+    assert library.post("/books", book, headers={"Idempotency-Key": "once"}).status_code == 201
+    assert library.post("/ingestion/batches", {"jobs": [{"isbns": [things["isbn"]]}]}).status_code == 202
+    with owner.begin() as connection:
+        for table, columns, values in (
+            ("book_aliases", "alias, book_id", "'OL1W', :book_id"),
+            ("ingestion_logs", "id, job_id, action", ":book_id, :job_id, 'created'"),
+            ("ingestion_queries", "query_key, query, max_works, works, last_synced_at", "'k', 'q', 1, 1, now()"),
+            ("ingestion_query_works", "query_key, open_library_key", "'k', 'OL1W'"),
+            ("ingestion_turns", "served_at", "now()"),
+            ("resync_schedule", "counted_from", "now()"),
+        ):
+            statement = text(f"INSERT INTO {table} (tenant_id, {columns}) VALUES (:tenant_id, {values})")
+            connection.execute(statement, {**things, "tenant_id": library.id})
+
+
 def rows_of(owner: Engine, library: Library) -> dict[str, int]:
     """How many rows of each table are a tenant's."""
     with owner.connect() as connection:
-        question = "SELECT table_name FROM information_schema.columns WHERE column_name = 'tenant_id'"
         counted = {
             table: int(
                 connection.scalar(text(f"SELECT count(*) FROM {table} WHERE tenant_id = :id"), {"id": library.id}) or 0
             )
-            for table in connection.scalars(text(question)).all()
+            for table in tables_of_tenants(owner)
         }
     return {table: number for table, number in counted.items() if number}
 
@@ -37,19 +64,19 @@ def suspend(owner: Engine, library: Library, *, days_ago: float) -> None:
         )
 
 
-def purge(library: Library) -> int:
+def purge(library: Library, *, seconds: float = 60) -> int:
     with library.app.app_context():
-        purged = service.purge_long_suspended()
+        purged = service.purge_long_suspended(seconds=seconds)
         db.session.remove()
     return purged
 
 
 def test_only_the_events_are_left(library: Library, other_library: Library, owner: Engine) -> None:
-    things_of(library)
-    things_of(other_library)
+    fill(owner, library)
+    fill(owner, other_library)
     suspend(owner, library, days_ago=30.1)
     before = rows_of(owner, other_library)
-    assert len(rows_of(owner, library)) > 5
+    assert set(before) == tables_of_tenants(owner), "Put rows into every table, that it be seen to be emptied."
 
     assert purge(library) == 1
 
@@ -67,3 +94,58 @@ def test_nothing_is_purged_before_its_time(library: Library, owner: Engine, days
 
     assert purge(library) == 0
     assert rows_of(owner, library) == before
+
+
+def test_a_tenant_that_can_not_be_purged_keeps_no_other_from_it(
+    make_library: Callable[..., Library], owner: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    stuck, free = make_library("stuck"), make_library("free")
+    for each in (stuck, free):
+        suspend(owner, each, days_ago=31)
+    with owner.begin() as connection:
+        connection.execute(text("CREATE TABLE stuck (tenant_id uuid REFERENCES tenants)"))
+        connection.execute(text("INSERT INTO stuck VALUES (:id)"), {"id": stuck.id})
+
+    try:
+        assert purge(stuck) == 1
+    finally:
+        with owner.begin() as connection:
+            connection.execute(text("DROP TABLE stuck"))
+
+    [line] = [record for record in caplog.records if record.getMessage() == "tenant.purge_failed"]
+    assert vars(line)["tenant_id"] == str(stuck.id)
+    with owner.connect() as connection:
+        left = connection.scalars(text("SELECT slug FROM tenants WHERE slug IN ('stuck', 'free')")).all()
+    assert left == ["stuck"]
+    assert purge(stuck) == 1
+
+
+def test_what_does_not_end_in_time_goes_on_in_another_task(
+    library: Library, owner: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "PURGED_AT_ONCE", 1)
+    fill(owner, library)
+    suspend(owner, library, days_ago=31)
+    left, rounds = [sum(rows_of(owner, library).values())], 0
+
+    while purge(library, seconds=0) == 0:
+        left.append(sum(rows_of(owner, library).values()))
+        rounds += 1
+
+    assert rounds > 10
+    assert left == sorted(set(left), reverse=True), "Each task takes something away."
+    assert set(rows_of(owner, library)) == {"events"}
+    with library.app.app_context():
+        assert redis.client.llen(QueueName.UPKEEP.value) == rounds
+
+
+def test_a_tenant_that_is_purged_at_once_is_suspended_first(library: Library, owner: Engine) -> None:
+    with library.app.app_context():
+        assert service.purge_tenant(library.id)
+        db.session.remove()
+
+    with owner.connect() as connection:
+        types = connection.scalars(
+            text("SELECT type FROM events WHERE subject_id = :id AND tenant_id = :id ORDER BY id"), {"id": library.id}
+        ).all()
+    assert types == ["tenant.suspended", "tenant.purged"]
