@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -42,6 +42,9 @@ def _as_list(value: Any) -> list[Any]:
 
 class StrictSchema(Schema):
     """Unknown fields are refused, never ignored."""
+
+    # Fields of which one is given and no more: the document says so, and the schema that names them checks it.
+    exactly_one_of: ClassVar[tuple[str, ...]] = ()
 
     class Meta:
         """Applies to all subclasses."""

@@ -17,7 +17,6 @@ from app.openlibrary.query import parse_query
 MOST_WORKS = 10_000
 MOST_KEYS = 500
 MOST_JOBS = 50
-_WISHES = ("query", "open_library_keys", "isbns")
 _WORK_KEY = re.compile(r"(?:/works/)?(OL[1-9][0-9]{0,11}W)")
 # The longest way to write a key, or an ISBN with its hyphens.
 _MOST_CHARACTERS = 40
@@ -71,6 +70,8 @@ class QueryText(Text):
 class JobRequestSchema(StrictSchema):
     """A wish for works: a query, keys or ISBNs."""
 
+    exactly_one_of = ("query", "open_library_keys", "isbns")
+
     query = QueryText(
         min_length=2,
         max_length=200,
@@ -97,7 +98,7 @@ class JobRequestSchema(StrictSchema):
 
     @validates_schema(skip_on_field_errors=True)
     def _check_one_wish(self, data: dict[str, Any], **_: Any) -> None:
-        if sum(name in data for name in _WISHES) != 1:
+        if sum(name in data for name in self.exactly_one_of) != 1:
             raise ValidationError("Give exactly one of query, open_library_keys and isbns.")
 
 

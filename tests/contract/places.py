@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from app.core.database import transaction
+from app.core.security import SYSTEM, acting_as
 from app.core.tenancy import tenant as as_tenant
 from app.ingestion.models import JobStatus
 from app.ingestion.service import jobs
@@ -119,7 +120,7 @@ class Place:
     def failed_job(self) -> str:
         """One more job that broke off before it found anything."""
         job = self.job()
-        with self.library.app.app_context(), as_tenant(self.library.id), transaction():
+        with self.library.app.app_context(), as_tenant(self.library.id), acting_as(SYSTEM), transaction():
             jobs.end_job(
                 jobs.existing_job(UUID(job), lock=True), JobStatus.FAILED, error_code="interrupted", message="…"
             )

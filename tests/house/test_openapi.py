@@ -265,6 +265,16 @@ def test_every_part_that_stands_apart_is_referred_to(content: Json) -> None:
     assert not unused, f"Nothing refers to these: {unused}"
 
 
+def test_that_fields_exclude_each_other_is_said_in_the_document(content: Json, document: Document) -> None:
+    schema = content["components"]["schemas"]["JobRequest"]
+    wishes = {"query": "author:Tolkien", "open_library_keys": ["OL45804W"], "isbns": ["9780261103573"]}
+
+    for name, value in wishes.items():
+        assert not document.faults(schema, {name: value, "max_works": 10})
+    assert document.faults(schema, {"max_works": 10})
+    assert document.faults(schema, wishes)
+
+
 def test_only_what_is_sent_may_be_left_open(content: Json) -> None:
     lax = [
         name

@@ -12,6 +12,7 @@ the document says of security, headers and refusals, so the two can't differ.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from copy import deepcopy
 from inspect import cleandoc
 from typing import Any
@@ -109,12 +110,18 @@ def _described(schemas: dict[str, Any]) -> dict[str, Any]:
     described = {}
     for name, schema in schemas.items():
         if issubclass(kinds[name], StrictSchema):
-            described[name] = {**_description(kinds[name]), **examples.in_this_standards_words(schema)}
+            told = examples.in_this_standards_words(schema)
+            described[name] = {**_description(kinds[name]), **told, **_one_of(kinds[name].exactly_one_of)}
     return described
 
 
 def _description(kind: type[Schema]) -> dict[str, str]:
     return {"description": cleandoc(kind.__doc__)} if kind.__doc__ else {}
+
+
+def _one_of(names: Iterable[str]) -> dict[str, Any]:
+    alternatives = [{"required": [name]} for name in names]
+    return {"oneOf": alternatives} if alternatives else {}
 
 
 def _policies() -> dict[str, Any]:
