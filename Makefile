@@ -10,7 +10,7 @@ BUILT := .venv/installed
 # Commands that only look at the code still read the settings; these addresses are never connected to.
 NOWHERE := DATABASE_URL=postgresql://nowhere/library REDIS_URL=redis://nowhere LOG_LEVEL=ERROR
 
-.PHONY: help run flask test lint types format bench openapi postman contract hooks baseline workflows audit outdated migration lock clean reset
+.PHONY: help run flask test lint types format bench openapi postman contract hooks baseline workflows audit current outdated migration lock clean reset
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do printf '%-18s%s\n' "$$target" "$$text"; done
@@ -80,6 +80,9 @@ lock: ## writes the requirements files from pyproject.toml; needs uv
 		--group local --group dev pyproject.toml -o requirements-dev.txt
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--group postman -o requirements-postman.txt
+
+current: lock ## says whether the requirements files are what pyproject.toml asks for; needs uv
+	@git diff --exit-code -- 'requirements*.txt'
 
 outdated: $(BUILT) ## lists locked packages of which there is a newer release
 	@$(IN) -m pip list --outdated

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from traceback import format_exception
 from typing import Any
 from unittest.mock import patch
 
@@ -169,7 +170,7 @@ def run(place: Place, config: SchemathesisConfig, *, runs_the_service: bool) -> 
             if isinstance(event, FatalError):
                 raise event.exception
             if isinstance(event, NonFatalError):
-                tally.faults[f"{event.label}: {event.info.title}"] = event.info.message
+                tally.faults[f"{event.label}: {event.info.title}"] = "".join(format_exception(event.value))
             if isinstance(event, ScenarioFinished):
                 tally.phases[event.phase.value] += len(event.recorder.cases)
                 tally.faults |= dict(_faults_of(event.recorder))

@@ -36,8 +36,25 @@ def test_every_target_that_the_workflow_makes_exists() -> None:
 def test_the_workflow_makes_whatever_every_change_must_pass() -> None:
     required = targets((ROOT / ".ci/run").read_text())
 
-    assert {"lint", "test"} <= required
+    assert required == {"lint", "test", "contract", "postman"}
     assert required - made_by_workflow() == set(), "Make these in .github/workflows/main.yaml as well."
+
+
+def test_the_tests_run_on_every_python_and_on_engines_of_their_own() -> None:
+    assert JOBS["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
+    services = JOBS["test-on-services"]
+    assert services["strategy"]["matrix"]["postgres"] == ["15", "18"]
+    assert services["services"].keys() == {"postgres", "redis"}
+    assert "make test ARGS=tests/house/test_migrations.py" in [step.get("run") for step in services["steps"]]
+
+
+def test_the_image_is_built_and_asked_and_dependencies_are_audited() -> None:
+    commands = [step.get("run", "") for step in JOBS["image"]["steps"]]
+
+    assert "docker compose build" in commands
+    assert any(command.startswith("docker compose up") and "--wait" in command for command in commands)
+    assert any(command.startswith("curl --fail") and "/health/" in command for command in commands)
+    assert "audit" in made_by_workflow()
 
 
 def test_every_job_ends_in_time_and_may_do_nothing_but_read() -> None:

@@ -46,6 +46,7 @@ of it: within 24 hours the same request gets the first answer again, with `Idemp
 
 ## Spare the network, and each other
 
-A `GET` carries an `ETag`. Send it as `If-None-Match`, and an unchanged answer is an empty 304. Send it as `If-Match`
-with `PATCH` or `DELETE`, and you never overwrite what somebody else has changed since: that is 412.
+What you read carries an `ETag`, unless it tells of the moment (health, streams, redirects). Send it as `If-None-Match`,
+and an unchanged answer is an empty 304. Where a `PATCH` or `DELETE` below takes `If-Match`, send it there, and you
+never overwrite what somebody else has changed since: that is 412.
 """
