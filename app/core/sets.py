@@ -30,11 +30,8 @@ from sqlalchemy import (
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 
-from app.core.tenancy import current_tenant_id
+from app.core.tenancy import OWN_TENANT_ID, current_tenant_id
 from app.extensions import db
-
-# The tenant of every statement here; not under a column's name, which an INSERT would take for a value to set.
-TENANT = bindparam("own_tenant_id", type_=Uuid())
 
 
 def table_of(model: type[Any]) -> Any:
@@ -54,7 +51,7 @@ def given(table: Any, *names: str) -> TableValuedAlias:
 def inserting(table: Any, *names: str, order_by: tuple[str, ...] = ()) -> Insert:
     """Insert the given rows as the current tenant's, in the order of these columns."""
     rows = given(table, *names)
-    chosen = select(TENANT, *rows.c).order_by(*(rows.c[name] for name in order_by))
+    chosen = select(OWN_TENANT_ID, *rows.c).order_by(*(rows.c[name] for name in order_by))
     statement: Insert = insert(table).from_select(["tenant_id", *names], chosen, include_defaults=False)
     return statement
 

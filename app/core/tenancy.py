@@ -75,7 +75,7 @@ OWN_TENANT_ID: BindParameter[UUID] = bindparam("own_tenant_id", type_=Uuid(), ca
 
 
 def own(model: type[TenantScoped]) -> ColumnElement[bool]:
-    """The condition that a row belongs to the current tenant.
+    """The condition that a row of a model, or of a table by its columns, belongs to the current tenant.
 
     PostgreSQL hides other tenants' rows without it as well; with it, it finds this one's by the index.
     """

@@ -13,7 +13,8 @@ from sqlalchemy.dialects.postgresql import insert
 from app.catalog.models import Author, BookAuthor
 from app.catalog.service.content import BookState, folded_key
 from app.core.clock import new_id
-from app.core.sets import TENANT, given, inserting, run, table_of, text_list, uuid_list
+from app.core.sets import given, inserting, run, table_of, text_list, uuid_list
+from app.core.tenancy import OWN_TENANT_ID, own
 
 _AUTHORS: Final = table_of(Author)
 _LINKS: Final = table_of(BookAuthor)
@@ -70,11 +71,11 @@ def _keyed_upsert() -> Any:
     rows = given(_AUTHORS, "id", "name", "sort_name", "open_library_key")
     # Those that stand as told are left out, so that batches with an author in common do not wait for each other.
     as_told = exists().where(
-        _AUTHORS.c.tenant_id == TENANT,
+        own(_AUTHORS.c),
         _AUTHORS.c.open_library_key == rows.c.open_library_key,
         _AUTHORS.c.name == rows.c.name,
     )
-    chosen = select(TENANT, *rows.c).where(~as_told).order_by(rows.c.open_library_key)
+    chosen = select(OWN_TENANT_ID, *rows.c).where(~as_told).order_by(rows.c.open_library_key)
     names = ["tenant_id", "id", "name", "sort_name", "open_library_key"]
     statement = insert(_AUTHORS).from_select(names, chosen, include_defaults=False)
     return statement.on_conflict_do_update(
@@ -94,15 +95,15 @@ def _write_nameless(names: Iterable[str]) -> None:
 @cache
 def _nameless_insert() -> Any:
     rows = given(_AUTHORS, "id", "name", "sort_name")
-    known = exists().where(_AUTHORS.c.tenant_id == TENANT, _AUTHORS.c.sort_name == rows.c.sort_name)
-    chosen = select(TENANT, *rows.c).where(~known).order_by(rows.c.sort_name)
+    known = exists().where(own(_AUTHORS.c), _AUTHORS.c.sort_name == rows.c.sort_name)
+    chosen = select(OWN_TENANT_ID, *rows.c).where(~known).order_by(rows.c.sort_name)
     names = ["tenant_id", "id", "name", "sort_name"]
     return insert(_AUTHORS).from_select(names, chosen, include_defaults=False).on_conflict_do_nothing()
 
 
 def _forget_links(book_ids: list[UUID]) -> None:
     if book_ids:
-        mine = (_LINKS.c.tenant_id == TENANT) & (_LINKS.c.book_id == func.any(uuid_list("ids")))
+        mine = own(_LINKS.c) & (_LINKS.c.book_id == func.any(uuid_list("ids")))
         run(delete(_LINKS).where(mine), ids=book_ids)
 
 
@@ -142,7 +143,7 @@ def _known_authors() -> Select[Any]:
     return (
         select(authors.id, authors.open_library_key, authors.sort_name)
         .where(
-            authors.tenant_id == TENANT,
+            own(authors),
             or_(
                 authors.open_library_key == func.any(text_list("keys")),
                 authors.sort_name == func.any(text_list("names")),

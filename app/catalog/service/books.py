@@ -17,7 +17,8 @@ from app.core.cache import Generation, touch
 from app.core.clock import new_id
 from app.core.database import transaction
 from app.core.errors import Invalid, NotFound
-from app.core.sets import TENANT, one_id, run, table_of
+from app.core.sets import one_id, run, table_of
+from app.core.tenancy import own
 from app.events import service as events
 
 _BOOKS: Final = table_of(Book)
@@ -93,7 +94,7 @@ def delete_book(book_id: UUID | None) -> None:
         NotFound: this tenant has no such book.
         BookInUse: copies of it are on loan.
     """
-    mine = (_BOOKS.c.tenant_id == TENANT) & (_BOOKS.c.id == one_id("book_id"))
+    mine = own(_BOOKS.c) & (_BOOKS.c.id == one_id("book_id"))
     copies = select(_BOOKS.c.copies_total, _BOOKS.c.copies_available).where(mine).with_for_update()
     with transaction():
         found = run(copies, book_id=book_id)

@@ -14,7 +14,8 @@ from app.catalog.service.content import BookState
 from app.catalog.service.errors import IsbnTaken
 from app.core.cache import Generation, touch
 from app.core.clock import new_id
-from app.core.sets import TENANT, given, inserting, one_id, run, table_of, text_list
+from app.core.sets import given, inserting, one_id, run, table_of, text_list
+from app.core.tenancy import own
 from app.openlibrary.records import UNTITLED, NormalizedEdition, NormalizedWork
 
 _EDITIONS: Final = table_of(Edition)
@@ -104,7 +105,7 @@ def _description(*, is_document: bool, has_isbn: bool) -> Update:
         update(_EDITIONS)
         .values(values)
         .where(
-            _EDITIONS.c.tenant_id == TENANT,
+            own(_EDITIONS.c),
             _EDITIONS.c[name] == rows.c[name],
             _EDITIONS.c.isbn.is_not(None) if has_isbn else _EDITIONS.c.isbn.is_(None),
             _EDITIONS.c.book_id == rows.c.book_id,
@@ -128,7 +129,7 @@ def _superseded() -> Any:
     return (
         delete(_EDITIONS)
         .where(
-            _EDITIONS.c.tenant_id == TENANT,
+            own(_EDITIONS.c),
             _EDITIONS.c.isbn.is_(None),
             _EDITIONS.c.open_library_key == rows.c.open_library_key,
             _EDITIONS.c.book_id == rows.c.book_id,
@@ -160,7 +161,7 @@ def _elsewhere() -> Select[Any]:
     return (
         select(editions.isbn)
         .where(
-            editions.tenant_id == TENANT,
+            own(editions),
             editions.isbn == func.any(text_list("isbns")),
             editions.book_id != one_id("book_id"),
         )
@@ -172,7 +173,7 @@ def _elsewhere() -> Select[Any]:
 def _others() -> Delete:
     editions = _EDITIONS.c
     return delete(_EDITIONS).where(
-        editions.tenant_id == TENANT,
+        own(editions),
         editions.book_id == one_id("book_id"),
         editions.isbn != func.all(text_list("isbns")),
     )
@@ -182,7 +183,7 @@ def move_editions(*, loser_id: UUID, survivor_id: UUID) -> None:
     """Hang the editions of a book beneath another."""
     editions = _EDITIONS.c
     # Locked in the order in which others take them, before they are changed in any.
-    ours = (editions.tenant_id == TENANT) & (editions.book_id == one_id("loser_id"))
+    ours = own(editions) & (editions.book_id == one_id("loser_id"))
     run(select(editions.id).where(ours).order_by(editions.isbn).with_for_update(key_share=True), loser_id=loser_id)
     run(
         update(_EDITIONS).values(book_id=one_id("survivor_id")).where(ours),

@@ -18,7 +18,8 @@ from app.catalog.service.works import RecordedAction, RecordedWork, as_live, loc
 from app.core.cache import Generation, touch
 from app.core.clock import utc_now
 from app.core.database import transaction
-from app.core.sets import TENANT, inserting, one_id, run, table_of
+from app.core.sets import inserting, one_id, run, table_of
+from app.core.tenancy import own
 from app.events import service as events
 from app.openlibrary.records import NormalizedWork
 
@@ -137,7 +138,7 @@ def _absorb(loser: BookState, *, survivor_id: UUID) -> None:
         run(statement, loser_id=loser.id, survivor_id=survivor_id)
     for follow in _followers:
         follow(loser.id, survivor_id)
-    run(delete(_BOOKS).where(_BOOKS.c.tenant_id == TENANT, _BOOKS.c.id == one_id("loser_id")), loser_id=loser.id)
+    run(delete(_BOOKS).where(own(_BOOKS.c), _BOOKS.c.id == one_id("loser_id")), loser_id=loser.id)
     _remember([(str(loser.id), survivor_id)])
     events.record("book.merged", subject_id=survivor_id, merged_id=str(loser.id))
     events.record("book.deleted", subject_id=loser.id, merged_into=str(survivor_id))
@@ -146,7 +147,7 @@ def _absorb(loser: BookState, *, survivor_id: UUID) -> None:
 
 @cache
 def _move_aliases() -> Update:
-    mine = (_ALIASES.c.tenant_id == TENANT) & (_ALIASES.c.book_id == one_id("loser_id"))
+    mine = own(_ALIASES.c) & (_ALIASES.c.book_id == one_id("loser_id"))
     return update(_ALIASES).values(book_id=one_id("survivor_id")).where(mine)
 
 
@@ -158,7 +159,7 @@ def _add_counts() -> Update:
         update(_BOOKS)
         .values({**added, "labels": func.coalesce(_BOOKS.c.labels, loser.c.labels)})
         .where(
-            _BOOKS.c.tenant_id == TENANT,
+            own(_BOOKS.c),
             _BOOKS.c.id == one_id("survivor_id"),
             loser.c.tenant_id == _BOOKS.c.tenant_id,
             loser.c.id == one_id("loser_id"),

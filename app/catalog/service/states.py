@@ -18,7 +18,8 @@ from app.catalog.service.search import index_books
 from app.core.cache import Generation, touch
 from app.core.errors import NotFound
 from app.core.security import current_actor
-from app.core.sets import TENANT, given, inserting, run, table_of, text_list, uuid_list
+from app.core.sets import given, inserting, run, table_of, text_list, uuid_list
+from app.core.tenancy import own
 from app.events import service as events
 
 _BOOKS: Final = table_of(Book)
@@ -103,7 +104,7 @@ def _state(row: Row[Any]) -> BookState:
 def _locked(*, for_removal: bool = False) -> Select[Any]:
     columns = (_BOOKS.c[name] for name in (*_STATE, "content_hash"))
     # Rows that point at a book may be written while it is changed, but not while it goes.
-    return select(*columns).where(_BOOKS.c.tenant_id == TENANT).with_for_update(key_share=not for_removal)
+    return select(*columns).where(own(_BOOKS.c)).with_for_update(key_share=not for_removal)
 
 
 @cache
@@ -169,12 +170,12 @@ def _book_update() -> Update:
         "checked_at": func.coalesce(rows.c.checked_at, _BOOKS.c.checked_at),
         "updated_at": case((is_visible, func.now()), else_=_BOOKS.c.updated_at),
     }
-    return update(_BOOKS).values(values).where(_BOOKS.c.tenant_id == TENANT, _BOOKS.c.id == rows.c.id)
+    return update(_BOOKS).values(values).where(own(_BOOKS.c), _BOOKS.c.id == rows.c.id)
 
 
 def _mark_checked(ids: list[UUID], checked_at: datetime) -> None:
     if ids:
-        mine = (_BOOKS.c.tenant_id == TENANT) & (_BOOKS.c.id == func.any(uuid_list("ids")))
+        mine = own(_BOOKS.c) & (_BOOKS.c.id == func.any(uuid_list("ids")))
         run(update(_BOOKS).values(checked_at=checked_at).where(mine), ids=ids)
 
 
@@ -209,7 +210,7 @@ def _write_terms(revisions: Sequence[Revision]) -> None:
     if gone:
         rows = given(_TERMS, "kind", "term", "book_id")
         same = (_TERMS.c.kind == rows.c.kind) & (_TERMS.c.term == rows.c.term) & (_TERMS.c.book_id == rows.c.book_id)
-        run(delete(_TERMS).where(_TERMS.c.tenant_id == TENANT, same), gone)
+        run(delete(_TERMS).where(own(_TERMS.c), same), gone)
     if come:
         run(inserting(_TERMS, "kind", "term", "book_id", "display"), come)
 

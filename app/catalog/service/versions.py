@@ -14,7 +14,7 @@ from app.catalog.service.content import CONTENT_FIELDS, changed_fields
 from app.catalog.service.states import existing_state
 from app.core.database import Question, transaction
 from app.core.errors import NotFound
-from app.core.sets import TENANT, one_id, run, table_of
+from app.core.sets import one_id, run, table_of
 from app.core.tenancy import own
 
 _VERSIONS: Final = table_of(BookVersion)
@@ -37,7 +37,7 @@ def restore_version(book_id: UUID | None, number: int) -> None:
 
 def _snapshot(book_id: UUID, number: int) -> dict[str, Any]:
     statement = select(_VERSIONS.c.snapshot).where(
-        _VERSIONS.c.tenant_id == TENANT,
+        own(_VERSIONS.c),
         _VERSIONS.c.book_id == one_id("book_id"),
         _VERSIONS.c.number == bindparam("number"),
     )

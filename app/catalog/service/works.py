@@ -17,7 +17,8 @@ from app.catalog.service.editions import write_editions
 from app.catalog.service.states import Revision, states_by_key, write_revisions
 from app.core.clock import new_id, utc_now
 from app.core.database import transaction
-from app.core.sets import TENANT, lock_names, run, table_of, text_list
+from app.core.sets import lock_names, run, table_of, text_list
+from app.core.tenancy import own
 from app.openlibrary.records import NormalizedWork, merge_work
 
 _ALIASES: Final = table_of(BookAlias)
@@ -120,7 +121,7 @@ def as_live(keys: Collection[str]) -> None:
     """Take it that these works stand for themselves, whatever was merged away under their keys before."""
     if keys:
         aliases = _ALIASES.c.alias == func.any(text_list("aliases"))
-        run(delete(_ALIASES).where(_ALIASES.c.tenant_id == TENANT, aliases), aliases=list(keys))
+        run(delete(_ALIASES).where(own(_ALIASES.c), aliases), aliases=list(keys))
 
 
 def _absorbed(keys: Iterable[str]) -> dict[str, RecordedWork]:
@@ -132,9 +133,7 @@ def _absorbed(keys: Iterable[str]) -> dict[str, RecordedWork]:
 @cache
 def _books_of_aliases() -> Select[Any]:
     aliases = _ALIASES.c
-    return select(aliases.alias, aliases.book_id).where(
-        aliases.tenant_id == TENANT, aliases.alias == func.any(text_list("aliases"))
-    )
+    return select(aliases.alias, aliases.book_id).where(own(aliases), aliases.alias == func.any(text_list("aliases")))
 
 
 def _outcome(key: str, revision: Revision, *, changed_editions: Collection[UUID]) -> RecordedWork:
