@@ -35,6 +35,7 @@ from app.tenants.models import PLATFORM_ID
 from deploy.local import engines
 from deploy.local.engines import Engines
 from tests.documented import DocumentedClient
+from tests.naming import unnamed
 
 TEST_ENVIRONMENT = {
     "APP_ENV": "test",
@@ -56,6 +57,14 @@ def as_the_system() -> Iterator[None]:
     """What a test does by itself is the system's doing; what it asks by HTTP is not (`DocumentedClient`)."""
     with acting_as(SYSTEM):
         yield
+
+
+@pytest.fixture(autouse=True)
+def every_statement_names_the_tenant() -> Iterator[None]:
+    """Look at what the application asks PostgreSQL for."""
+    unnamed.clear()
+    yield
+    assert not unnamed, f"Name the tenant in these, by own(…): {unnamed}"
 
 
 @pytest.fixture(scope="session")

@@ -60,20 +60,20 @@ def key_holder(prefix: str) -> Row | None:
 
 def service_account(account_id: UUID, *, lock: bool = False) -> ServiceAccount | None:
     """One service account of the current tenant."""
-    statement = select(ServiceAccount).where(ServiceAccount.id == account_id)
+    statement = select(ServiceAccount).where(own(ServiceAccount), ServiceAccount.id == account_id)
     return db.session.scalar(statement.with_for_update() if lock else statement)
 
 
 def service_accounts_named(name: str) -> list[ServiceAccount]:
     """The service accounts of exactly this name."""
-    return list(db.session.scalars(select(ServiceAccount).where(ServiceAccount.name == name)))
+    return list(db.session.scalars(select(ServiceAccount).where(own(ServiceAccount), ServiceAccount.name == name)))
 
 
 def keys_of(account_id: UUID) -> list[ServiceAccountKey]:
     """All keys of an account, the newest first; revoked ones included."""
     statement = (
         select(ServiceAccountKey)
-        .where(ServiceAccountKey.service_account_id == account_id)
+        .where(own(ServiceAccountKey), ServiceAccountKey.service_account_id == account_id)
         .order_by(ServiceAccountKey.created_at.desc(), ServiceAccountKey.id.desc())
     )
     return list(db.session.scalars(statement))

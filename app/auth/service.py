@@ -18,7 +18,7 @@ from app.core.database import transaction
 from app.core.errors import Forbidden, Invalid, NotFound
 from app.core.keys import KeyParts, new_key, parse_key
 from app.core.security import ROLE_PERMISSIONS, Actor, ActorKind, Permission, Role, current_actor
-from app.core.tenancy import current_tenant_id, tenant
+from app.core.tenancy import current_tenant_id, own, tenant
 from app.events import service as events
 from app.tenants.models import PLATFORM_ID
 
@@ -71,7 +71,9 @@ def _permissions(role: str, scopes: Collection[str] | None) -> frozenset[Permiss
 def _mark_used(key_id: UUID) -> None:
     with transaction() as session:
         session.execute(
-            update(ServiceAccountKey).where(ServiceAccountKey.id == key_id).values(last_used_at=utc_now()),
+            update(ServiceAccountKey)
+            .where(own(ServiceAccountKey), ServiceAccountKey.id == key_id)
+            .values(last_used_at=utc_now()),
             execution_options={"synchronize_session": False},
         )
 

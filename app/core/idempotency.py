@@ -27,7 +27,7 @@ from app.core.database import transaction
 from app.core.errors import Conflict, DomainError, Invalid
 from app.core.schemas import whole_body
 from app.core.security import current_actor
-from app.core.tenancy import TenantScoped
+from app.core.tenancy import TenantScoped, own
 from app.extensions import Model, db
 from app.settings import current_settings
 
@@ -90,7 +90,7 @@ def _first_or_again(key: str, run: Callable[[], Response]) -> Response:
     key_hash = hashlib.sha256(b"row" + secret).digest()
     request_hash = hashlib.sha256(f"{request.method} {request.full_path}\n".encode() + whole_body(request)).digest()
     _lock(key_hash)
-    kept = db.session.scalar(select(IdempotencyKey).where(IdempotencyKey.key_hash == key_hash))
+    kept = db.session.scalar(select(IdempotencyKey).where(own(IdempotencyKey), IdempotencyKey.key_hash == key_hash))
     if kept and kept.created_at > utc_now() - KEPT_FOR:
         if not hmac.compare_digest(kept.request_hash, request_hash):
             raise IdempotencyKeyReused("This Idempotency-Key was used for another request; take a new one.")
@@ -142,5 +142,6 @@ def _seal(secret: bytes) -> Fernet:
 def forget_old_answers() -> int:
     """Delete the current tenant's answers that are older than a day; returns their number."""
     with transaction() as session:
-        gone = session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at <= utc_now() - KEPT_FOR))
+        too_old = IdempotencyKey.created_at <= utc_now() - KEPT_FOR
+        gone = session.execute(delete(IdempotencyKey).where(own(IdempotencyKey), too_old))
     return int(gone.rowcount)  # type: ignore[attr-defined]  # a DELETE's result has it

@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from flask import Flask
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import Engine
 
 from app.core.tenancy import OUTSIDE_ROW_LEVEL_SECURITY
+from tests.naming import leaves_it_to_the_wall
 
 TABLES = "pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'public' AND c.relkind IN ('r', 'p')"
 
@@ -156,3 +158,19 @@ def test_functions_with_the_owners_rights_are_closed(database: Connection) -> No
 
     wrong = [name for name, options, public in functions if "search_path=" not in options or public]
     assert not wrong, f"SET search_path on these and REVOKE EXECUTE from PUBLIC: {wrong}"
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("SELECT tenant_id, name FROM service_accounts WHERE name = 'x'", True),
+        ("SELECT set_config('app.tenant_id', 'x', true);\nSELECT title FROM books", True),
+        (b"UPDATE books SET title = 'x'", True),
+        ("DELETE FROM events WHERE tenant_id IN ('x')", False),
+        ("SELECT b.title FROM books b WHERE b.tenant_id = %(own_tenant_id)s", False),
+        ("SELECT slug FROM tenants", False),
+        ("SELECT job_id FROM ingestion_queue", False),
+    ],
+)
+def test_a_statement_that_leaves_the_tenant_to_the_wall_is_noticed(app: Flask, query: str, *, expected: bool) -> None:
+    assert leaves_it_to_the_wall(query) is expected
