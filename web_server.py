@@ -8,6 +8,7 @@ upon.
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import threading
 from typing import Any
@@ -16,7 +17,7 @@ from granian._granian import CallbackScheduler, RSGIWorker
 from granian._signals import set_sync_signals
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
-from granian.log import LogLevels
+from granian.log import LogLevels, logger
 from granian.server.common import WORKERS_METHODS
 from granian.server.mp import MPServer, WorkerProcess
 
@@ -103,8 +104,10 @@ def main() -> None:
 
 def serve(options: argparse.Namespace, *, target: str, head_seconds: int) -> None:
     """Serve the gateway `target` until told to stop; the head of a request may take `head_seconds`."""
-    _allow_files(CONNECTIONS + OTHER_FILES)
-    Server(
+    # The processes' application reads it as well: what is given here is what counts.
+    os.environ["WEB_THREADS"] = str(options.threads)
+    connections = _connections()
+    server = Server(
         target,
         address=options.host,
         port=options.port,
@@ -116,20 +119,27 @@ def serve(options: argparse.Namespace, *, target: str, head_seconds: int) -> Non
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(header_read_timeout=head_seconds * 1000),
         websockets=False,
-        backlog=CONNECTIONS,
-        backpressure=CONNECTIONS,
+        backlog=connections,
+        backpressure=connections,
         respawn_failed_workers=True,
         workers_kill_timeout=KILL_SECONDS,
         log_level=LogLevels(options.log_level),
-    ).serve()
+    )
+    # Its advice is for threads that compute; these wait for PostgreSQL and Redis.
+    logger.addFilter(lambda record: "Python threads, which seems quite high" not in record.getMessage())
+    if connections < CONNECTIONS:
+        logger.warning("This machine's limit of open files allows %d connections a process.", connections)
+    server.serve()
 
 
-def _allow_files(wanted: int) -> None:
-    """Let a process open so many files, or as many as the machine's owner allows."""
+def _connections() -> int:
+    """How many connections a process may have, after it may open as many files as they take, or the machine allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS + OTHER_FILES
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < allowed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return max(1, allowed - OTHER_FILES)
 
 
 def options_given() -> argparse.Namespace:

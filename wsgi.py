@@ -1,4 +1,7 @@
-"""The application: `wsgi:gateway` for web_server.py, `wsgi:app` for `flask` commands and any other WSGI server."""
+"""The application: `wsgi:gateway` for web_server.py, `wsgi:app` for `flask` commands and any other WSGI server.
+
+Other servers only behind a proxy that takes in whole requests: they let a slow client keep a thread.
+"""
 
 import sys
 

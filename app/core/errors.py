@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 RETRY_AFTER_SECONDS = 5
+MAX_BODY_BYTES = 16 * 1024 * 1024
 
 
 class FieldError(TypedDict):
@@ -144,6 +145,10 @@ class BodyTooLarge(DomainError):
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     code = "body_too_large"
 
+    def __init__(self) -> None:
+        """Say what a body may have."""
+        super().__init__(f"A body has at most {MAX_BODY_BYTES} bytes.")
+
 
 class UnsupportedMediaType(DomainError):
     """The body is not declared as JSON."""
@@ -157,6 +162,10 @@ class InternalError(DomainError):
 
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     code = "internal_error"
+
+    def __init__(self) -> None:
+        """Say what may help."""
+        super().__init__("Something went wrong on our side. Quote the request_id when you report it.")
 
 
 class RequestTimeout(DomainError):
@@ -201,6 +210,18 @@ _DETAILS = {
 }
 
 
+def problem_members(status: int, code: str, detail: str, request_id: str | None) -> dict[str, Any]:
+    """What every problem has: the members of RFC 9457, `code` and `request_id`."""
+    return {
+        "type": f"/docs/errors#{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": request_id,
+    }
+
+
 def problem(
     status: int,
     code: str,
@@ -211,15 +232,7 @@ def problem(
     members: Mapping[str, Any] | None = None,
 ) -> Response:
     """The one error answer: problem+json with `code` and `request_id` beside the fields of RFC 9457."""
-    body: dict[str, Any] = {
-        "type": f"/docs/errors#{code}",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "code": code,
-        "request_id": g.get("request_id"),
-        **(members or {}),
-    }
+    body = problem_members(status, code, detail, g.get("request_id")) | dict(members or {})
     if errors:
         body["errors"] = errors
     g.error_code = code
@@ -285,7 +298,7 @@ def _database_busy(_: PoolTimeoutError) -> Response:
 
 def _unexpected_error(error: Exception) -> Response:
     log.error("request.failed", exc_info=error)
-    return _domain_error(InternalError("Something went wrong on our side. Quote the request_id when you report it."))
+    return _domain_error(InternalError())
 
 
 class DatabaseUnavailable(Unavailable):

@@ -15,9 +15,9 @@ from marshmallow import RAISE, Schema, ValidationError, fields, missing, validat
 from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
 from werkzeug.datastructures import MultiDict
-from werkzeug.exceptions import RequestEntityTooLarge, UnprocessableEntity
+from werkzeug.exceptions import HTTPException, UnprocessableEntity
 
-from app.core.errors import InvalidJson, UnsupportedMediaType
+from app.core.errors import BadRequest, BodyTooLarge, InvalidJson, UnsupportedMediaType
 
 # PostgreSQL has no NUL in text, and the other C0 and C1 controls are never part of a name or a note.
 _CONTROL_CHARACTERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -190,11 +190,20 @@ def whole_body(req: Request) -> bytes:
     """The body of a request, all of it.
 
     Raises:
-        RequestEntityTooLarge: it came without a length, and Werkzeug has cut it off at the limit without a word.
+        BodyTooLarge: it came without a length, and Werkzeug has cut it off at the limit without a word.
+        BadRequest: the client has sent less than it declared, or chunks that are none.
     """
-    body = req.get_data()
+    try:
+        body = req.get_data()
+    except HTTPException:
+        raise
+    except Exception as error:
+        # Servers have errors of their own for a body that they can't read.
+        raise BadRequest("The body can't be read.") from error
     if req.content_length is None and req.max_content_length and len(body) >= req.max_content_length:
-        raise RequestEntityTooLarge(f"A body has at most {req.max_content_length} bytes.")
+        raise BodyTooLarge
+    if len(body) != (req.content_length or len(body)):
+        raise BadRequest("The body was cut off.")
     return body
 
 
@@ -238,7 +247,8 @@ class BodyParser(FlaskParser):
         Raises:
             UnsupportedMediaType: the body is not declared as JSON.
             InvalidJson: it is not JSON in UTF-8.
-            RequestEntityTooLarge: it is larger than any body may be.
+            BodyTooLarge: it is larger than any body may be.
+            BadRequest: it has not come in whole.
         """
         if req.mimetype not in json_types(req.method):
             raise UnsupportedMediaType("Send the body as JSON, with `Content-Type: application/json`.")

@@ -17,10 +17,10 @@ from __future__ import annotations
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from app.core.errors import MAX_BODY_BYTES
 from app.core.limits import limits
 from app.extensions import redis
 from app.pipeline import hooks
-from app.pipeline.bodies import MAX_BODY_BYTES
 from app.pipeline.fast_lane import FastLane
 from app.pipeline.passage import Guard
 from app.settings import Settings

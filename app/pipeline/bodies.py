@@ -14,16 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
-
-from app.core.errors import Busy, DomainError, RequestTimeout
+from app.core.errors import MAX_BODY_BYTES, BadRequest, BodyTooLarge, Busy, DomainError, RequestTimeout
 
 log = logging.getLogger(__name__)
 
-MAX_BODY_BYTES = 16 * 1024 * 1024
-# What goes into memory without being counted: the server's limit of connections bounds it well enough, and nobody who
-# sends large bodies can keep small ones out.
-SMALL_BYTES = 64 * 1024
+# What goes into memory without being counted, so that nobody who sends large bodies can keep small ones out. The
+# server's limit of connections bounds it; web_server.py has the reckoning.
+SMALL_BYTES = 16 * 1024
 LINGER_BYTES = 4 * MAX_BODY_BYTES
 _LOOK_SECONDS = 0.25
 # Where the application finds why there is no body.
@@ -42,9 +39,6 @@ class Patience:
     linger_seconds: float = 2.0
     # Of large bodies, by the whole process.
     held_bytes: int = 64 * 1024 * 1024
-
-
-Refusal = DomainError | HTTPException
 
 
 class Future(Protocol):
@@ -129,7 +123,7 @@ class Outcome(NamedTuple):
     """A whole body, or the reason why there is none."""
 
     body: bytes = b""
-    refusal: Refusal | None = None
+    refusal: DomainError | None = None
 
 
 class Intake:
@@ -139,29 +133,28 @@ class Intake:
         self,
         source: Source,
         *,
-        declared_bytes: int | None,
+        declared_bytes: int,
         held: Held,
         patience: Patience,
         then: Callable[[Outcome], None],
     ) -> None:
-        """Take the length that the client has declared, if it has."""
+        """Take the length that the client has declared; 0 for chunks."""
         self._source: Source | None = source.__aiter__()
-        self._declared_bytes = declared_bytes
         self._held = held
         self._patience = patience
         self._then = then
         self._pieces: list[bytes] = []
         self._size_bytes = self._counted_bytes = 0
         self._future: Future | None = None
-        self._refusal: Refusal | None = None
-        self._was_empty = self._is_broken = False
+        self._refusal: DomainError | None = None
+        self._empty_pieces = 0
         # Pieces come in any thread, and the watchman looks in his own.
         self._turn = threading.Lock()
         self._begun_at = time.monotonic()
         self.due_at = self._begun_at + self._allowed_seconds()
         self.is_over = False
-        if (declared_bytes or 0) > MAX_BODY_BYTES:
-            self._refuse(too_large())
+        if declared_bytes > MAX_BODY_BYTES:
+            self._refuse(BodyTooLarge())
 
     def begin(self) -> None:
         """Ask for the first piece."""
@@ -208,8 +201,7 @@ class Intake:
 
     def _keep(self, piece: bytes) -> Outcome | None:
         if not piece:
-            # At the end nothing more can be asked for. Where something can, the client has gone or talks nonsense.
-            self._is_broken, self._was_empty = self._was_empty, True
+            self._empty_pieces += 1
             return None
         self._size_bytes += len(piece)
         if self._refusal is not None:
@@ -217,7 +209,7 @@ class Intake:
         self._pieces.append(piece)
         self.due_at = self._begun_at + self._allowed_seconds()
         if self._size_bytes > MAX_BODY_BYTES:
-            self._refuse(too_large())
+            self._refuse(BodyTooLarge())
         elif self._size_bytes > SMALL_BYTES:
             self._count()
         return None
@@ -228,15 +220,17 @@ class Intake:
         else:
             self._refuse(Busy())
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: DomainError) -> None:
         """Throw away what has come, and for a while whatever comes."""
         self._refusal = refusal
         self.due_at = time.monotonic() + self._patience.linger_seconds
         self._let_go()
 
     def _end(self) -> Outcome:
-        if self._refusal is None and (self._is_broken or self._declared_bytes not in {None, self._size_bytes}):
-            self._refusal = BadRequest("The body was cut off, or its chunks are none.")
+        # One empty piece is the end. Before it, another stands for an error of reading, and for trailers just the same:
+        # RFC 9112 would have those ignored, but the server doesn't tell them from chunks that are cut off.
+        if self._refusal is None and self._empty_pieces > 1:
+            self._refusal = BadRequest("The body was cut off, or its chunks are none, or trailers follow them.")
         return self._leave(Outcome(b"".join(self._pieces), self._refusal))
 
     def _leave(self, outcome: Outcome) -> Outcome:
@@ -305,8 +299,3 @@ class Watchman:
         except Exception:
             # One body must not take the watchman away from all others.
             log.exception("body.expiry_failed")
-
-
-def too_large() -> RequestEntityTooLarge:
-    """The refusal of a body that is too large, declared or not."""
-    return RequestEntityTooLarge(f"A body has at most {MAX_BODY_BYTES} bytes.")

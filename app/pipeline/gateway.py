@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from io import BytesIO
@@ -18,18 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
-from app.pipeline.bodies import (
-    BODY_REFUSAL,
-    MAX_BODY_BYTES,
-    Held,
-    Intake,
-    Loop,
-    Outcome,
-    Patience,
-    Source,
-    Watchman,
-    too_large,
-)
+from app.core.errors import MAX_BODY_BYTES, BodyTooLarge, InternalError, problem_members
+from app.pipeline.bodies import BODY_REFUSAL, Held, Intake, Loop, Outcome, Patience, Source, Watchman
 from app.pipeline.passage import request_id_of
 
 if TYPE_CHECKING:
@@ -40,6 +29,7 @@ log = logging.getLogger(__name__)
 _Headers = list[tuple[str, str]]
 _COMMON: dict[str, Any] = {
     "GATEWAY_INTERFACE": "CGI/1.1",
+    "SERVER_SOFTWARE": "granian",
     "SCRIPT_NAME": "",
     "wsgi.version": (1, 0),
     "wsgi.errors": sys.stderr,
@@ -57,7 +47,12 @@ _NAMES = {
         "x-api-key", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id",
     )
 } | {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}  # fmt: skip
-_WITHOUT_BODY = {204, 304}
+# No text of any header that the application understands.
+_NOT_ASCII = "\xff"
+_EVENTS = "text/event-stream"
+# What a stream may send: the server queues it for as long as the client doesn't read, and doesn't tell. It is enough
+# for a thousand events, and whoever follows comes back for more.
+STREAM_BYTES = 1024 * 1024
 _APART_SECONDS = 0.005
 
 
@@ -130,12 +125,14 @@ class Gateway:
             _apologise(exchange, {})
 
     def _take_in(self, arrival: Arrival, environ: WSGIEnvironment) -> None:
-        length = environ.get("CONTENT_LENGTH", "")
-        declared_bytes = int(length) if length.isdecimal() and "HTTP_TRANSFER_ENCODING" not in environ else None
+        if environ.pop("HTTP_TRANSFER_ENCODING", None) or not environ["CONTENT_LENGTH"].isdecimal():
+            # Chunks win; and of one length said twice, the server knows that it is one.
+            environ.pop("CONTENT_LENGTH", None)
+        declared_bytes = int(environ.get("CONTENT_LENGTH", "0"))
         then = partial(self._answer_body, arrival, environ)
-        if (declared_bytes or 0) > MAX_BODY_BYTES and "HTTP_EXPECT" in environ:
+        if declared_bytes > MAX_BODY_BYTES and "HTTP_EXPECT" in environ:
             # The client waits for the answer before it sends anything.
-            then(Outcome(refusal=too_large()))
+            then(Outcome(refusal=BodyTooLarge()))
             return
         intake = Intake(
             arrival.proto, declared_bytes=declared_bytes, held=self._held, patience=self._patience, then=then
@@ -145,8 +142,7 @@ class Gateway:
             self._watchman.watch(intake)
 
     def _answer_body(self, arrival: Arrival, environ: WSGIEnvironment, outcome: Outcome) -> None:
-        environ.pop("HTTP_TRANSFER_ENCODING", None)
-        environ["CONTENT_LENGTH"] = str(len(outcome.body))
+        environ.setdefault("CONTENT_LENGTH", str(len(outcome.body)))
         if outcome.refusal is None:
             self._answer(arrival.proto, environ, outcome.body)
         else:
@@ -169,7 +165,12 @@ class Gateway:
 
 
 class _Answer:
-    """One answer on its way out; `release` lets go of the rest of a body that nobody will read."""
+    """One answer on its way out; `release` lets go of the rest of a body that nobody will read.
+
+    Only events are sent as they are made; anything else is made whole first. The server ends the chunks of an answer
+    properly whatever happens, so a torn one looks whole: events have an end of their own (`done`), other answers a
+    length. An application that sends events calls `start_response` before it returns, and once.
+    """
 
     def __init__(self, exchange: Exchange, environ: WSGIEnvironment, release: Callable[[], None] | None) -> None:
         self._exchange = exchange
@@ -183,11 +184,12 @@ class _Answer:
         try:
             if self._release is not None:
                 self._send_and_release(b"".join(pieces), self._release)
-            elif isinstance(pieces, list) or self._is_whole():
-                # Handed over in one: the server sends it at the client's pace, and the thread is free.
-                self._exchange.response_bytes(self._status, self._headers, b"".join(pieces))
+            elif any(name.lower() == "content-type" and value.startswith(_EVENTS) for name, value in self._headers):
+                self._send_events(pieces)
             else:
-                self._send_on(self._exchange.response_stream(self._status, self._headers), pieces)
+                # Handed over in one: the server sends it at the client's pace, and the thread is free.
+                body = b"".join(pieces)
+                self._exchange.response_bytes(self._status, self._headers, body)
         finally:
             close = getattr(pieces, "close", None)
             if close is not None:
@@ -197,10 +199,12 @@ class _Answer:
         self._status, self._headers = int(status[:3]), headers
         return _write_nothing
 
-    def _is_whole(self) -> bool:
-        if self._status in _WITHOUT_BODY or self._environ["REQUEST_METHOD"] == "HEAD":
-            return True
-        return any(name.lower() == "content-length" for name, _ in self._headers)
+    def _send_events(self, pieces: Iterable[bytes]) -> None:
+        transport, left_bytes = self._exchange.response_stream(self._status, self._headers), STREAM_BYTES
+        for piece in pieces:
+            left_bytes -= len(piece)
+            if left_bytes < 0 or not _is_sent(transport, piece):
+                return
 
     def _send_and_release(self, body: bytes, release: Callable[[], None]) -> None:
         """Answer, and let the server close the connection.
@@ -209,19 +213,24 @@ class _Answer:
         a little later: with those before, the server may have looked too early, or been busy with the body itself.
         """
         transport = self._exchange.response_stream(self._status, self._headers)
-        release()
-        self._send_on(transport, [body[:-1]])
-        time.sleep(_APART_SECONDS)
-        release()
-        self._send_on(transport, [body[-1:]])
 
-    @staticmethod
-    def _send_on(transport: Transport, pieces: Iterable[bytes]) -> None:
-        for piece in pieces:
-            try:
-                next(transport.send_bytes(piece), None)
-            except RuntimeError:
-                return  # the client has gone
+        def finish() -> None:
+            release()
+            _is_sent(transport, body[-1:])
+
+        release()
+        _is_sent(transport, body[:-1])
+        # Nobody waits for it: many bodies may be overdue at once.
+        threading.Timer(_APART_SECONDS, finish).start()
+
+
+def _is_sent(transport: Transport, piece: bytes) -> bool:
+    """Send a piece; False where the client has gone."""
+    try:
+        next(transport.send_bytes(piece), None)
+    except RuntimeError:
+        return False
+    return True
 
 
 def _environ(scope: Scope) -> WSGIEnvironment:
@@ -233,23 +242,43 @@ def _environ(scope: Scope) -> WSGIEnvironment:
     environ["SERVER_NAME"], _, environ["SERVER_PORT"] = scope.server.rpartition(":")
     environ["SERVER_PROTOCOL"] = f"HTTP/{scope.http_version}"
     environ["wsgi.url_scheme"] = scope.scheme
+    variables_before = len(environ)
     for name, value in scope.headers.items():
-        variable = _NAMES.get(name)
+        variable = _NAMES.get(name) or _variable(name)
         if variable is None:
-            # With an underscore it would pass for a header that a proxy vouches for.
-            if "_" in name:
-                continue
-            variable = "HTTP_" + name.upper().replace("-", "_")
+            continue
         if variable in environ:
             value = f"{environ[variable]}{';' if name == 'cookie' else ','}{value}"  # noqa: PLW2901 - one value of both
         environ[variable] = value
+    if len(environ) - variables_before < len(scope.headers):
+        _stand_in(environ, scope.headers)
     if "HTTP_HOST" not in environ:
         environ["HTTP_HOST"] = scope.authority or ""
     return environ
 
 
+def _variable(name: str) -> str | None:
+    """A header's name in WSGI; with an underscore it has none, for it would pass for one that a proxy vouches for."""
+    return None if "_" in name else "HTTP_" + name.upper().replace("-", "_")
+
+
+def _stand_in(environ: WSGIEnvironment, headers: Iterable[str]) -> None:
+    """Put something in the place of values with a byte above 0x7F, which the server keeps to itself.
+
+    So each is refused where the header means anything; without it, a precondition would just not count. Where such a
+    header comes twice, and once in ASCII, that one stands for both.
+    """
+    for name in headers:
+        variable = _NAMES.get(name) or _variable(name)
+        if variable is not None:
+            environ.setdefault(variable, _NOT_ASCII)
+
+
 def _latin(text: str) -> str:
-    """Spell a text as WSGI wants it: a character for each byte of its UTF-8."""
+    """Spell a text as WSGI wants it: a character for each byte of its UTF-8.
+
+    In a path, bytes that are no UTF-8 have become U+FFFD already; nothing of ours has that in its address.
+    """
     return text if text.isascii() else text.encode().decode("latin-1")
 
 
@@ -261,21 +290,14 @@ def _host(address: str) -> str:
 
 def _apologise(exchange: Exchange, environ: WSGIEnvironment) -> None:
     """Answer 500; where an answer was given already, the server leaves it at that."""
-    request_id = request_id_of(environ)
-    problem = {
-        "type": "/docs/errors#internal_error",
-        "title": "Internal Server Error",
-        "status": 500,
-        "detail": "Something went wrong on our side. Quote the request_id when you report it.",
-        "code": "internal_error",
-        "request_id": request_id,
-    }
+    request_id, error = request_id_of(environ), InternalError()
+    problem = problem_members(error.status, error.code, error.detail, request_id)
     headers = [
         ("Content-Type", "application/problem+json"),
         ("X-Request-ID", request_id),
         ("Cache-Control", "no-store"),
     ]
-    exchange.response_bytes(500, headers, orjson.dumps(problem))
+    exchange.response_bytes(error.status, headers, orjson.dumps(problem))
 
 
 def _write_nothing(_: bytes) -> None:

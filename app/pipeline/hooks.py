@@ -8,13 +8,13 @@ from typing import Any
 
 from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import NotFound as NoRoute
-from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.utils import redirect
 
 from app.core.cache import generation_etag, make_conditional, not_modified, note_generation
-from app.core.errors import DomainError, FieldError, Invalid, NotFound
+from app.core.errors import MAX_BODY_BYTES, BodyTooLarge, DomainError, FieldError, Invalid, NotFound
 from app.core.limits import RateLimited
 from app.core.logging import fresh_log_context, log_context, set_log_context
+from app.core.schemas import whole_body
 from app.core.security import ANONYMOUS, acting_as
 from app.core.tenancy import tenant
 from app.pipeline.bodies import BODY_REFUSAL
@@ -47,8 +47,8 @@ def _begin() -> None:
     g.around.enter_context(fresh_log_context(request_id=g.request_id))
     if BODY_REFUSAL in request.environ:
         raise request.environ[BODY_REFUSAL]
-    if (request.content_length or 0) > current_app.config["MAX_CONTENT_LENGTH"]:
-        raise RequestEntityTooLarge(f"A body has at most {current_app.config['MAX_CONTENT_LENGTH']} bytes.")
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise BodyTooLarge
     if "\0" in request.path:
         raise NoRoute
 
@@ -99,7 +99,7 @@ def _refuse_what_nobody_reads(reads: set[str]) -> None:
         faults: list[FieldError] = [{"field": name, "message": "Unknown field."} for name in request.args]
         raise Invalid("Some values are not acceptable; see `errors`.", errors=faults)
     has_body = request.content_length or "Transfer-Encoding" in request.headers
-    if "json" not in reads and request.method != "GET" and has_body and request.get_data().strip() not in {b"", b"{}"}:
+    if "json" not in reads and request.method != "GET" and has_body and whole_body(request).strip() not in {b"", b"{}"}:
         raise Invalid.field("body", "This operation takes no body.")
 
 

@@ -79,6 +79,60 @@ def test_a_chunked_body_is_taken(site: Site) -> None:
         assert wire.reply().status == 201
 
 
+def test_trailers_are_refused_like_a_body_cut_off(site: Site) -> None:
+    # The server doesn't tell one from the other.
+    before = made(site)
+    with site.wire() as wire:
+        wire.send(site.post("Transfer-Encoding: chunked") + f"{len(BOOK):x}\r\n{BOOK}\r\n0\r\nX-Sum: 1\r\n\r\n")
+        reply = wire.reply()
+
+    assert (reply.status, reply.json["code"]) == (400, "bad_request")
+    assert "trailers" in reply.json["detail"]
+    assert made(site) == before
+
+
+def test_a_length_said_twice_is_one(site: Site) -> None:
+    with site.wire() as wire:
+        wire.send(site.post(*[f"Content-Length: {len(BOOK)}"] * 2) + BOOK)
+
+        assert wire.reply().status == 201
+
+
+def test_a_key_that_is_not_ascii_is_refused(site: Site) -> None:
+    before = made(site)
+    for _ in range(2):
+        with site.wire() as wire:
+            wire.send(site.post(f"Content-Length: {len(BOOK)}", "Idempotency-Key: caf\xe9") + BOOK)
+            reply = wire.reply()
+
+        assert (reply.status, reply.json["errors"][0]["field"]) == (422, "Idempotency-Key")
+    assert made(site) == before
+
+
+def test_a_precondition_that_is_not_ascii_does_not_hold(site: Site) -> None:
+    with site.wire() as wire:
+        wire.send(site.post(f"Content-Length: {len(BOOK)}") + BOOK)
+        book = f"{site.books}/{wire.reply().json['id']}"
+        change = '{"title": "Tides"}'
+        headers = ["Content-Type: application/json", f"Content-Length: {len(change)}", 'If-Match: "caf\xe9"']
+        # The same is true beside a header that has no variable.
+        for more in ([], ["X_Odd: 1"]):
+            wire.send(site.head("PATCH", book, *headers, *more) + change)
+
+            assert wire.reply().status == 412
+        wire.send(site.head("GET", book))
+        assert wire.reply().json["title"] == "Waves"
+
+
+def test_other_headers_may_have_any_byte(site: Site) -> None:
+    with site.wire() as wire:
+        wire.send(site.head("GET", site.books, "User-Agent: caf\xe9", "X-Request-ID: caf\xe9-caf\xe9"))
+        reply = wire.reply()
+
+    assert reply.status == 200
+    assert reply.headers["x-request-id"].isascii()
+
+
 def test_an_expected_continue_is_given(site: Site) -> None:
     with site.wire() as wire:
         wire.send(site.post(f"Content-Length: {len(BOOK)}", "Expect: 100-continue"))

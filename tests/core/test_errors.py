@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -192,6 +193,37 @@ def test_a_body_that_is_too_large_is_refused(library: Library, declared: dict[st
     answer = TestResponse(content, status, answer_headers, Request(environ))
     assert_problem(answer, 413, "body_too_large")
     assert body.given <= most_read
+
+
+class BrokenBody(io.RawIOBase):
+    """A body that the server can't read: an error of the server's own."""
+
+    def read(self, size: int = -1) -> bytes:
+        """Fail."""
+        raise ArithmeticError(size)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"wsgi.input": partial(io.BytesIO, b"{}"), "CONTENT_LENGTH": "3", "wsgi.input_terminated": True},
+        {"wsgi.input": partial(io.BytesIO, b"{}"), "CONTENT_LENGTH": "3"},
+        {"wsgi.input": BrokenBody, "wsgi.input_terminated": True},
+    ],
+    ids=["cut off", "cut off, and left to the application", "broken"],
+)
+@pytest.mark.parametrize("address", ["/service-accounts", "/ingestion/jobs"])
+def test_a_body_that_has_not_come_in_whole_is_refused(library: Library, given: dict[str, Any], address: str) -> None:
+    key = library.key("admin")
+    headers = [("Authorization", f"Bearer {key}"), ("Content-Type", "application/json"), ("Idempotency-Key", "once")]
+    environ = EnvironBuilder(f"/api/v1/tenants/{library.slug}{address}", method="POST", headers=headers).get_environ()
+    environ.pop("CONTENT_LENGTH", None)
+
+    content, status, answer_headers = run_wsgi_app(
+        library.app, {**environ, **given, "wsgi.input": given["wsgi.input"]()}
+    )
+
+    assert_problem(TestResponse(content, status, answer_headers, Request(environ)), 400, "bad_request")
 
 
 def test_a_faulty_field_is_named_by_its_path(app: Flask) -> None:
