@@ -18,33 +18,56 @@ class NewServiceAccountSchema(StrictSchema):
     """A service account to be made."""
 
     name = Text(max_length=200, required=True, metadata={"example": "Koha at the front desk"})
-    role = Text(required=True, validate=validate.OneOf(ACCOUNT_ROLES), metadata={"example": "lms"})
+    role = Text(
+        required=True,
+        validate=validate.OneOf(ACCOUNT_ROLES),
+        metadata={"description": "What its keys may do.", "example": "lms"},
+    )
     scopes = fields.List(
         Text(validate=validate.OneOf(_SCOPES)),
         load_default=None,
         allow_none=True,
         metadata={"description": "Narrows the role to these permissions; absent: all of the role's.", "example": None},
     )
-    expires_at = Moment(load_default=None, allow_none=True, metadata={"example": None})
+    expires_at = Moment(
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "When all its keys stop working; null or absent: never.", "example": None},
+    )
 
 
 class ServiceAccountChangesSchema(StrictSchema):
     """What may be changed of a service account; what is absent stays as it is."""
 
     name = Text(max_length=200, metadata={"example": "Koha"})
-    role = Text(validate=validate.OneOf(ACCOUNT_ROLES))
-    scopes = fields.List(Text(validate=validate.OneOf(_SCOPES)), allow_none=True)
+    role = Text(validate=validate.OneOf(ACCOUNT_ROLES), metadata={"description": "What its keys may do from now on."})
+    scopes = fields.List(
+        Text(validate=validate.OneOf(_SCOPES)),
+        allow_none=True,
+        metadata={"description": "Narrows the role to these permissions; null: all of the role's."},
+    )
     is_active = Flag(metadata={"description": "False stops all its keys, until it is true again.", "example": True})
-    expires_at = Moment(allow_none=True)
+    expires_at = Moment(allow_none=True, metadata={"description": "When all its keys stop working; null: never."})
 
 
 class ServiceAccountKeySchema(StrictSchema):
     """A key without its secret."""
 
     id = fields.UUID(required=True)
-    prefix = fields.String(required=True, metadata={"example": "lib_4fK2mQ9xZa"})
-    expires_at = Moment(required=True, allow_none=True, metadata={"example": "2030-01-01T00:00:00Z"})
-    revoked_at = Moment(required=True, allow_none=True, metadata={"example": None})
+    prefix = fields.String(
+        required=True,
+        metadata={"description": "The beginning of the key, to know it again by.", "example": "lib_4fK2mQ9xZa"},
+    )
+    expires_at = Moment(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When it stops working; null: with its account.", "example": "2030-01-01T00:00:00Z"},
+    )
+    revoked_at = Moment(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When it was revoked; null: it was not.", "example": None},
+    )
     last_used_at = Moment(
         required=True, allow_none=True, metadata={"description": "To the minute.", "example": "2026-02-01T08:15:00Z"}
     )
@@ -56,10 +79,28 @@ class ServiceAccountSchema(StrictSchema):
 
     id = fields.UUID(required=True)
     name = fields.String(required=True, metadata={"example": "Koha at the front desk"})
-    role = fields.String(required=True, validate=validate.OneOf(_ALL_ROLES), metadata={"example": "lms"})
-    scopes = fields.List(fields.String(), required=True, allow_none=True, metadata={"example": ["books:read"]})
-    is_active = fields.Boolean(required=True, metadata={"example": True})
-    expires_at = Moment(required=True, allow_none=True, metadata={"example": None})
+    role = fields.String(
+        required=True,
+        validate=validate.OneOf(_ALL_ROLES),
+        metadata={"description": "What its keys may do.", "example": "lms"},
+    )
+    scopes = fields.List(
+        fields.String(),
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "The permissions to which the role is narrowed; null: all of the role's.",
+            "example": ["books:read"],
+        },
+    )
+    is_active = fields.Boolean(
+        required=True, metadata={"description": "False: none of its keys works.", "example": True}
+    )
+    expires_at = Moment(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When all its keys stop working; null: never.", "example": None},
+    )
     created_at = Moment(required=True)
     updated_at = Moment(required=True)
 
@@ -67,7 +108,11 @@ class ServiceAccountSchema(StrictSchema):
 class ServiceAccountWithKeysSchema(ServiceAccountSchema):
     """A service account with its keys."""
 
-    keys = fields.List(fields.Nested(ServiceAccountKeySchema), required=True)
+    keys = fields.List(
+        fields.Nested(ServiceAccountKeySchema),
+        required=True,
+        metadata={"description": "All of them, those that were revoked or have expired too."},
+    )
 
 
 class ServiceAccountListArguments(ListArguments):
@@ -85,7 +130,14 @@ ServiceAccountListSchema = list_of(ServiceAccountSchema)
 class NewKeySchema(StrictSchema):
     """A key to be made."""
 
-    expires_at = Moment(load_default=None, allow_none=True, metadata={"example": "2030-01-01T00:00:00Z"})
+    expires_at = Moment(
+        load_default=None,
+        allow_none=True,
+        metadata={
+            "description": "When it stops working; null or absent: with its account.",
+            "example": "2030-01-01T00:00:00Z",
+        },
+    )
 
 
 class ShownKeySchema(StrictSchema):
@@ -99,17 +151,38 @@ class ShownKeySchema(StrictSchema):
     prefix = fields.String(
         required=True, metadata={"description": "By which you know it again in lists.", "example": "lib_4fK2mQ9xZa"}
     )
-    expires_at = Moment(required=True, allow_none=True, metadata={"example": "2030-01-01T00:00:00Z"})
+    expires_at = Moment(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When it stops working; null: with its account.", "example": "2030-01-01T00:00:00Z"},
+    )
 
 
 class MeSchema(StrictSchema):
     """Who the credential belongs to."""
 
     kind = fields.String(
-        required=True, validate=validate.OneOf(["user", "service_account"]), metadata={"example": "service_account"}
+        required=True,
+        validate=validate.OneOf(["user", "service_account"]),
+        metadata={"description": "A person, or a program.", "example": "service_account"},
     )
     id = fields.UUID(required=True)
     name = fields.String(required=True, metadata={"example": "Koha at the front desk"})
-    role = fields.String(required=True, validate=validate.OneOf(_ALL_ROLES), metadata={"example": "read_only"})
-    permissions = fields.List(fields.String(), required=True, metadata={"example": ["books:read", "tenant:read"]})
-    expires_at = Moment(required=True, allow_none=True, metadata={"example": None})
+    role = fields.String(
+        required=True,
+        validate=validate.OneOf(_ALL_ROLES),
+        metadata={"description": "What it is allowed by.", "example": "read_only"},
+    )
+    permissions = fields.List(
+        fields.String(),
+        required=True,
+        metadata={
+            "description": "All that it may do: its role's, narrowed by its scopes.",
+            "example": ["books:read", "tenant:read"],
+        },
+    )
+    expires_at = Moment(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When this credential stops working; null: never.", "example": None},
+    )

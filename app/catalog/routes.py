@@ -32,6 +32,17 @@ from app.core.schemas import json_response, parse_id
 from app.core.security import Permission, requires
 from app.core.text import folded
 
+# What stands in paths beside ids.
+_ISBN = {
+    "name": "isbn",
+    "in": "path",
+    "description": "ISBN-10 or ISBN-13, hyphens allowed.",
+    "example": "9780441172719",
+}
+_NUMBER = {"name": "number", "in": "path", "description": "The number of a version.", "example": "1"}
+_FIRST = {**_NUMBER, "name": "first", "description": "The number of the version to begin with."}
+_SECOND = {**_NUMBER, "name": "second", "description": "The number of the version to end with.", "example": "2"}
+
 blp = Blueprint("catalog", __name__, description="Books with their versions, editions and authors.")
 
 # — reading ————————————————————————————————————————————————————————————————————————————————————————
@@ -70,7 +81,7 @@ def search_books(arguments: dict[str, Any]) -> Response:
     return json_response(queries.search(q, limit=limit, cursor=cursor, facets=facets, narrowed=narrowed))
 
 
-@blp.get("/tenants/<slug>/books/by-isbn/<isbn>")
+@blp.get("/tenants/<slug>/books/by-isbn/<isbn>", parameters=[_ISBN])
 @requires(Permission.BOOKS_READ)
 @limited(Limit.CATALOGUE_READ)
 @cached(Generation.CATALOGUE)
@@ -170,7 +181,7 @@ def show_author(author_id: str) -> Response:
     return json_response(found)
 
 
-@blp.get("/tenants/<slug>/books/<book_id>/versions/<first>/diff/<second>")
+@blp.get("/tenants/<slug>/books/<book_id>/versions/<first>/diff/<second>", parameters=[_FIRST, _SECOND])
 @requires(Permission.BOOKS_READ)
 @limited(Limit.CATALOGUE_READ)
 @cached(Generation.CATALOGUE)
@@ -249,7 +260,7 @@ def delete_book(book_id: str) -> Response:
     return Response(status=204)
 
 
-@blp.post("/tenants/<slug>/books/<book_id>/versions/<number>/restore")
+@blp.post("/tenants/<slug>/books/<book_id>/versions/<number>/restore", parameters=[_NUMBER])
 @requires(Permission.BOOKS_WRITE)
 @idempotent
 @blp.response(200, BookDetailSchema)

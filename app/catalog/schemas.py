@@ -20,59 +20,176 @@ from app.core.text import folded
 class BookAuthorSchema(StrictSchema):
     """An author as a book names them."""
 
-    name = fields.String(required=True, metadata={"example": "Frank Herbert"})
-    open_library_key = fields.String(required=True, allow_none=True, metadata={"example": "OL79034A"})
+    name = fields.String(required=True, metadata={"description": "As the book spells it.", "example": "Frank Herbert"})
+    open_library_key = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The author at Open Library; null: unknown there.", "example": "OL79034A"},
+    )
 
 
 class ContributorSchema(StrictSchema):
     """Somebody who took part in a book without being an author."""
 
-    name = fields.String(required=True, metadata={"example": "John Schoenherr"})
-    role = fields.String(required=True, metadata={"example": "illustrator"})
+    name = fields.String(
+        required=True, metadata={"description": "As the book spells it.", "example": "John Schoenherr"}
+    )
+    role = fields.String(
+        required=True, metadata={"description": "What they did, in the words of the source.", "example": "illustrator"}
+    )
 
 
 class CoverSchema(StrictSchema):
     """Addresses of a cover's image."""
 
-    small = fields.String(required=True, metadata={"example": "https://covers.openlibrary.org/b/id/11481354-S.jpg"})
-    medium = fields.String(required=True, metadata={"example": "https://covers.openlibrary.org/b/id/11481354-M.jpg"})
-    large = fields.String(required=True, metadata={"example": "https://covers.openlibrary.org/b/id/11481354-L.jpg"})
+    small = fields.String(
+        required=True,
+        metadata={"description": "For lists.", "example": "https://covers.openlibrary.org/b/id/11481354-S.jpg"},
+    )
+    medium = fields.String(
+        required=True,
+        metadata={
+            "description": "For a page about the book.",
+            "example": "https://covers.openlibrary.org/b/id/11481354-M.jpg",
+        },
+    )
+    large = fields.String(
+        required=True,
+        metadata={
+            "description": "The largest that Open Library has.",
+            "example": "https://covers.openlibrary.org/b/id/11481354-L.jpg",
+        },
+    )
+
+
+class LabelsSchema(StrictSchema):
+    """What a book is like, and for whom; a label that nobody has given is absent or null."""
+
+    hues = fields.List(
+        fields.String(),
+        metadata={"description": "Its moods, the strongest first; three at most.", "example": ["dark_suspense"]},
+    )
+    reading_abilities = fields.List(
+        fields.String(), metadata={"description": "How well one must read for it.", "example": ["early"]}
+    )
+    min_age = fields.Integer(
+        allow_none=True, metadata={"description": "Years from which on it is fit for readers.", "example": 8}
+    )
+    max_age = fields.Integer(
+        allow_none=True, metadata={"description": "Years up to which it is fit for readers.", "example": 12}
+    )
+    summary = fields.String(
+        allow_none=True, metadata={"description": "A few words for readers.", "example": "A desert and its spice."}
+    )
+    recommendable = fields.Boolean(
+        allow_none=True, metadata={"description": "Whether it may be recommended.", "example": True}
+    )
+    origins = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        metadata={
+            "description": "Who gave each label: `person`, `publisher`, `import`, `model` or `rule`.",
+            "example": {"hues": "person"},
+        },
+    )
 
 
 class BookSchema(StrictSchema):
     """A book."""
 
     id = fields.UUID(required=True)
-    title = fields.String(required=True, metadata={"example": "Dune"})
-    subtitle = fields.String(required=True, allow_none=True, metadata={"example": None})
-    authors = fields.List(fields.Nested(BookAuthorSchema), required=True)
-    contributors = fields.List(fields.Nested(ContributorSchema), required=True)
-    first_publish_year = fields.Integer(required=True, allow_none=True, metadata={"example": 1965})
-    description = fields.String(
-        required=True, allow_none=True, metadata={"example": "A desert planet and the spice that all want."}
+    title = fields.String(
+        required=True, metadata={"description": "In the words of the source, or as set by hand.", "example": "Dune"}
     )
-    subjects = fields.List(fields.String(), required=True, metadata={"example": ["Science fiction"]})
-    languages = fields.List(fields.String(), required=True, metadata={"example": ["eng"]})
-    publishers = fields.List(fields.String(), required=True, metadata={"example": ["Chilton Books"]})
-    isbns = fields.List(fields.String(), required=True, metadata={"example": ["9780441172719"]})
-    page_count = fields.Integer(required=True, allow_none=True, metadata={"example": 541})
-    cover = fields.Nested(CoverSchema, required=True, allow_none=True)
+    subtitle = fields.String(required=True, allow_none=True, metadata={"description": "Null: none.", "example": None})
+    authors = fields.List(
+        fields.Nested(BookAuthorSchema), required=True, metadata={"description": "In the order of the source."}
+    )
+    contributors = fields.List(
+        fields.Nested(ContributorSchema),
+        required=True,
+        metadata={"description": "Illustrators, translators and others."},
+    )
+    first_publish_year = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When it first came out; negative: before our era; null: unknown.", "example": 1965},
+    )
+    description = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Plain text; null: none.", "example": "A desert planet and the spice that all want."},
+    )
+    subjects = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "In the words of the source.", "example": ["Science fiction"]},
+    )
+    languages = fields.List(
+        fields.String(), required=True, metadata={"description": "MARC codes, of three letters.", "example": ["eng"]}
+    )
+    publishers = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "In the words of the source.", "example": ["Chilton Books"]},
+    )
+    isbns = fields.List(
+        fields.String(),
+        required=True,
+        metadata={
+            "description": "As 13 digits; each belongs to one book of the library.",
+            "example": ["9780441172719"],
+        },
+    )
+    page_count = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "Null: unknown.", "example": 541}
+    )
+    cover = fields.Nested(
+        CoverSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "Addresses of its image in three sizes; null: no cover is known."},
+    )
     cover_id = fields.Integer(
         required=True,
         allow_none=True,
         metadata={"description": "The cover's number at Open Library.", "example": 11481354},
     )
-    series = fields.List(fields.String(), required=True, metadata={"example": ["Dune"]})
-    open_library_key = fields.String(required=True, allow_none=True, metadata={"example": "OL893415W"})
-    upstream_status = fields.String(
-        required=True, allow_none=True, validate=validate.OneOf([status.value for status in UpstreamStatus])
+    series = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "Names of the series it belongs to.", "example": ["Dune"]},
     )
-    source = fields.String(required=True, validate=validate.OneOf([source.value for source in BookSource]))
-    labels = fields.Dict(required=True, allow_none=True, metadata={"example": None})
-    copies_total = fields.Integer(required=True, metadata={"example": 3})
-    copies_available = fields.Integer(required=True, metadata={"example": 2})
-    times_borrowed = fields.Integer(required=True, metadata={"example": 17})
-    version = fields.Integer(required=True, metadata={"example": 1})
+    open_library_key = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The work at Open Library; null: not from there.", "example": "OL893415W"},
+    )
+    upstream_status = fields.String(
+        required=True,
+        allow_none=True,
+        validate=validate.OneOf([status.value for status in UpstreamStatus]),
+        metadata={"description": "What became of the work at Open Library; null: the book is not from there."},
+    )
+    source = fields.String(
+        required=True,
+        validate=validate.OneOf([source.value for source in BookSource]),
+        metadata={"description": "Where it came from first."},
+    )
+    labels = fields.Nested(
+        LabelsSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "What it is like, and for whom; null: nobody has said.", "example": None},
+    )
+    copies_total = fields.Integer(required=True, metadata={"description": "Copies that the library has.", "example": 3})
+    copies_available = fields.Integer(
+        required=True, metadata={"description": "Copies of them that can be had now.", "example": 2}
+    )
+    times_borrowed = fields.Integer(required=True, metadata={"description": "Loans so far.", "example": 17})
+    version = fields.Integer(
+        required=True, metadata={"description": "The number of its newest version; 1 at first.", "example": 1}
+    )
     created_at = Moment(required=True)
     updated_at = Moment(required=True)
 
@@ -81,34 +198,81 @@ class EditionSchema(StrictSchema):
     """One ISBN of a book, or an edition without one."""
 
     id = fields.UUID(required=True)
-    isbn = fields.String(required=True, allow_none=True, metadata={"example": "9780441172719"})
-    open_library_key = fields.String(required=True, allow_none=True, metadata={"example": "OL9526377M"})
-    title = fields.String(required=True, allow_none=True, metadata={"example": "Dune"})
-    subtitle = fields.String(required=True, allow_none=True, metadata={"example": None})
-    publishers = fields.List(fields.String(), required=True, metadata={"example": ["Ace Books"]})
-    publish_date = fields.String(required=True, allow_none=True, metadata={"example": "September 1, 1990"})
-    publish_year = fields.Integer(required=True, allow_none=True, metadata={"example": 1990})
-    languages = fields.List(fields.String(), required=True, metadata={"example": ["eng"]})
-    page_count = fields.Integer(required=True, allow_none=True, metadata={"example": 535})
-    physical_format = fields.String(required=True, allow_none=True, metadata={"example": "Paperback"})
-    cover_id = fields.Integer(required=True, allow_none=True, metadata={"example": 11481354})
+    isbn = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "13 digits; null: it has none.", "example": "9780441172719"},
+    )
+    open_library_key = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The edition at Open Library; null: unknown there.", "example": "OL9526377M"},
+    )
+    title = fields.String(required=True, allow_none=True, metadata={"description": "Null: unknown.", "example": "Dune"})
+    subtitle = fields.String(required=True, allow_none=True, metadata={"description": "Null: none.", "example": None})
+    publishers = fields.List(
+        fields.String(), required=True, metadata={"description": "As the edition names them.", "example": ["Ace Books"]}
+    )
+    publish_date = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "As printed, in no particular form; null: unknown.", "example": "September 1, 1990"},
+    )
+    publish_year = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Read from `publish_date`; null: unknown.", "example": 1990},
+    )
+    languages = fields.List(fields.String(), required=True, metadata={"description": "MARC codes.", "example": ["eng"]})
+    page_count = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "Null: unknown.", "example": 535}
+    )
+    physical_format = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "In the words of the source; null: unknown.", "example": "Paperback"},
+    )
+    cover_id = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The number of its cover at Open Library; null: none.", "example": 11481354},
+    )
 
 
 class VersionSchema(StrictSchema):
     """When a book changed, by what, and in which fields."""
 
-    number = fields.Integer(required=True, metadata={"example": 1})
+    number = fields.Integer(
+        required=True, metadata={"description": "1 for the first; counts up within the book.", "example": 1}
+    )
     created_at = Moment(required=True)
-    origin = fields.String(required=True, validate=validate.OneOf([origin.value for origin in VersionOrigin]))
-    changed_fields = fields.List(fields.String(), required=True, metadata={"example": ["title"]})
+    origin = fields.String(
+        required=True,
+        validate=validate.OneOf([origin.value for origin in VersionOrigin]),
+        metadata={"description": "What brought it about; `redirect`: another work was merged into this one."},
+    )
+    changed_fields = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "The fields that differ from the version before.", "example": ["title"]},
+    )
 
 
 class BookDetailSchema(BookSchema):
     """A book with its editions and versions; `overridden` names the fields that were set by hand."""
 
-    overridden = fields.List(fields.String(), required=True, metadata={"example": ["title"]})
-    editions = fields.List(fields.Nested(EditionSchema), required=True)
-    versions = fields.List(fields.Nested(VersionSchema), required=True)
+    overridden = fields.List(
+        fields.String(),
+        required=True,
+        metadata={
+            "description": "Fields that were set by hand, which no synchronisation changes.",
+            "example": ["title"],
+        },
+    )
+    editions = fields.List(fields.Nested(EditionSchema), required=True, metadata={"description": "All that are known."})
+    versions = fields.List(
+        fields.Nested(VersionSchema), required=True, metadata={"description": "Every version so far."}
+    )
 
 
 _EARLIEST_YEAR: Final = -3000
@@ -204,11 +368,25 @@ class BookSearchArguments(BookFilters, ListArguments):
 class HighlightsSchema(StrictSchema):
     """The texts in which the words were found, as HTML: escaped, with `<mark>` around the words and no other tag."""
 
-    title = fields.String(metadata={"example": "<mark>Dune</mark>"})
-    subtitle = fields.String(metadata={"example": "The story of <mark>Dune</mark>"})
-    authors = fields.List(fields.String(), metadata={"example": ["Frank <mark>Herbert</mark>"]})
-    series = fields.List(fields.String(), metadata={"example": ["<mark>Dune</mark>"]})
-    subjects = fields.List(fields.String(), metadata={"example": ["<mark>Dune</mark> (Imaginary place)"]})
+    title = fields.String(metadata={"description": "Absent: no word is in it.", "example": "<mark>Dune</mark>"})
+    subtitle = fields.String(
+        metadata={"description": "Absent: no word is in it.", "example": "The story of <mark>Dune</mark>"}
+    )
+    authors = fields.List(
+        fields.String(),
+        metadata={"description": "Those with a word in them; absent: none.", "example": ["Frank <mark>Herbert</mark>"]},
+    )
+    series = fields.List(
+        fields.String(),
+        metadata={"description": "Those with a word in them; absent: none.", "example": ["<mark>Dune</mark>"]},
+    )
+    subjects = fields.List(
+        fields.String(),
+        metadata={
+            "description": "Those with a word in them; absent: none.",
+            "example": ["<mark>Dune</mark> (Imaginary place)"],
+        },
+    )
 
 
 class FoundBookSchema(BookSchema):
@@ -218,31 +396,36 @@ class FoundBookSchema(BookSchema):
     highlights = fields.Nested(
         HighlightsSchema,
         required=True,
-        metadata={"example": {"title": "<mark>Dune</mark>", "authors": ["Frank <mark>Herbert</mark>"]}},
+        metadata={
+            "description": "Where the words were found.",
+            "example": {"title": "<mark>Dune</mark>", "authors": ["Frank <mark>Herbert</mark>"]},
+        },
     )
 
 
 class TermCountSchema(StrictSchema):
     """How many of the matches have a value."""
 
-    value = fields.String(required=True, metadata={"example": "Frank Herbert"})
-    count = fields.Integer(required=True, metadata={"example": 3})
+    value = fields.String(
+        required=True, metadata={"description": "As the filter of the same name takes it.", "example": "Frank Herbert"}
+    )
+    count = fields.Integer(required=True, metadata={"description": "Matches that have it.", "example": 3})
 
 
 class YearCountSchema(StrictSchema):
     """How many of the matches were first published in a year."""
 
-    value = fields.Integer(required=True, metadata={"example": 1965})
-    count = fields.Integer(required=True, metadata={"example": 3})
+    value = fields.Integer(required=True, metadata={"description": "The year.", "example": 1965})
+    count = fields.Integer(required=True, metadata={"description": "Matches first published then.", "example": 3})
 
 
 class FacetsSchema(StrictSchema):
     """The facets that were asked for, each with its commonest values, over all matches that `total` counts."""
 
-    author = fields.List(fields.Nested(TermCountSchema))
-    subject = fields.List(fields.Nested(TermCountSchema))
-    language = fields.List(fields.Nested(TermCountSchema))
-    year = fields.List(fields.Nested(YearCountSchema))
+    author = fields.List(fields.Nested(TermCountSchema), metadata={"description": "By author's name."})
+    subject = fields.List(fields.Nested(TermCountSchema), metadata={"description": "By subject."})
+    language = fields.List(fields.Nested(TermCountSchema), metadata={"description": "By language, as MARC codes."})
+    year = fields.List(fields.Nested(YearCountSchema), metadata={"description": "By year of first publication."})
 
 
 class BookSearchSchema(list_of(FoundBookSchema)):  # type: ignore[misc]  # a class made at run time
@@ -290,8 +473,14 @@ class AuthorSchema(StrictSchema):
 
     id = fields.UUID(required=True)
     name = fields.String(required=True, metadata={"example": "Frank Herbert"})
-    open_library_key = fields.String(required=True, allow_none=True, metadata={"example": "OL79034A"})
-    book_count = fields.Integer(required=True, metadata={"example": 3})
+    open_library_key = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The author at Open Library; null: unknown there.", "example": "OL79034A"},
+    )
+    book_count = fields.Integer(
+        required=True, metadata={"description": "Books of the library that name them as an author.", "example": 3}
+    )
 
 
 AuthorListSchema = list_of(AuthorSchema)
@@ -329,34 +518,54 @@ class IsbnList(fields.List[str]):
 class NewAuthorSchema(StrictSchema):
     """An author to be named by a book."""
 
-    name = Text(max_length=_NAME_LENGTH, required=True, metadata={"example": "Frank Herbert"})
+    name = Text(
+        max_length=_NAME_LENGTH,
+        required=True,
+        metadata={"description": "As the book spells it.", "example": "Frank Herbert"},
+    )
     open_library_key = Text(
         validate=validate.Regexp(r"^OL[0-9]{1,12}A\Z", error="Must be an author's key such as OL79034A."),
         allow_none=True,
         load_default=None,
-        metadata={"example": "OL79034A"},
+        metadata={"description": "The author at Open Library; null or absent: unknown there.", "example": "OL79034A"},
     )
 
 
 class NewContributorSchema(StrictSchema):
     """Somebody else who took part in a book."""
 
-    name = Text(max_length=_NAME_LENGTH, required=True, metadata={"example": "John Schoenherr"})
-    role = Text(max_length=60, load_default="contributor", metadata={"example": "illustrator"})
+    name = Text(
+        max_length=_NAME_LENGTH,
+        required=True,
+        metadata={"description": "As the book spells it.", "example": "John Schoenherr"},
+    )
+    role = Text(
+        max_length=60,
+        load_default="contributor",
+        metadata={"description": "What they did, in a word or two.", "example": "illustrator"},
+    )
 
 
-def _texts(most: int, **bounds: Any) -> fields.List[str]:
-    return fields.List(Text(**bounds), validate=validate.Length(max=most), allow_none=True)
+def _texts(most: int, told: str, **bounds: Any) -> fields.List[str]:
+    metadata = {"description": f"{told}; null clears them."}
+    return fields.List(Text(**bounds), validate=validate.Length(max=most), allow_none=True, metadata=metadata)
 
 
 class BookChangesSchema(StrictSchema):
     """What may be changed of a book: what is absent stays, null clears a field."""
 
-    title = Text(max_length=500, metadata={"example": "Dune"})
-    subtitle = Text(max_length=500, allow_none=True, metadata={"example": "A novel"})
-    authors = fields.List(fields.Nested(NewAuthorSchema), validate=validate.Length(min=1, max=_MOST_ENTRIES))
+    title = Text(max_length=500, metadata={"description": "Can't be cleared.", "example": "Dune"})
+    subtitle = Text(max_length=500, allow_none=True, metadata={"description": "Null clears it.", "example": "A novel"})
+    authors = fields.List(
+        fields.Nested(NewAuthorSchema),
+        validate=validate.Length(min=1, max=_MOST_ENTRIES),
+        metadata={"description": "All of them, in their order."},
+    )
     contributors = fields.List(
-        fields.Nested(NewContributorSchema), validate=validate.Length(max=_MOST_ENTRIES), allow_none=True
+        fields.Nested(NewContributorSchema),
+        validate=validate.Length(max=_MOST_ENTRIES),
+        allow_none=True,
+        metadata={"description": "All of them: illustrators, translators and others; null clears them."},
     )
     first_publish_year = WholeNumber(
         minimum=_EARLIEST_YEAR,
@@ -365,42 +574,61 @@ class BookChangesSchema(StrictSchema):
         allow_none=True,
         metadata={"description": "Negative for years before our era.", "example": 1965},
     )
-    description = Text(max_length=10_000, allow_none=True, metadata={"example": "A desert planet and its spice."})
-    subjects = _texts(_MOST_SUBJECTS, max_length=200, metadata={"example": "Science fiction"})
+    description = Text(
+        max_length=10_000,
+        allow_none=True,
+        metadata={"description": "Plain text; null clears it.", "example": "A desert planet and its spice."},
+    )
+    subjects = _texts(_MOST_SUBJECTS, "All of them", max_length=200, metadata={"example": "Science fiction"})
     languages = _texts(
         _MOST_ENTRIES,
+        "All of them, as MARC codes",
         max_length=3,
         validate=validate.Regexp(r"^[a-z]{3}\Z", error="Must be three letters (MARC), such as eng."),
         metadata={"example": "eng"},
     )
-    publishers = _texts(_MOST_ENTRIES, max_length=_NAME_LENGTH, metadata={"example": "Chilton Books"})
-    isbns = IsbnList(allow_none=True)
-    page_count = WholeNumber(minimum=1, maximum=100_000, allow_none=True, metadata={"example": 541})
+    publishers = _texts(_MOST_ENTRIES, "All of them", max_length=_NAME_LENGTH, metadata={"example": "Chilton Books"})
+    isbns = IsbnList(
+        allow_none=True,
+        metadata={"description": "All of them, ISBN-10 or ISBN-13; kept as 13 digits; null clears them."},
+    )
+    page_count = WholeNumber(
+        minimum=1, maximum=100_000, allow_none=True, metadata={"description": "Null clears it.", "example": 541}
+    )
     cover_id = WholeNumber(
         minimum=1,
         maximum=2_147_483_647,
         allow_none=True,
         metadata={"description": "The cover's number at Open Library.", "example": 11481354},
     )
-    series = _texts(_MOST_ENTRIES, max_length=_NAME_LENGTH, metadata={"example": "Dune"})
+    series = _texts(_MOST_ENTRIES, "All that it belongs to", max_length=_NAME_LENGTH, metadata={"example": "Dune"})
 
 
 class NewBookSchema(BookChangesSchema):
     """A book to be made by hand; what is absent or null is left empty."""
 
-    title = Text(max_length=500, required=True, metadata={"example": "Dune"})
+    title = Text(
+        max_length=500,
+        required=True,
+        metadata={"description": "The only field needed beside `authors`.", "example": "Dune"},
+    )
     authors = fields.List(
-        fields.Nested(NewAuthorSchema), validate=validate.Length(min=1, max=_MOST_ENTRIES), required=True
+        fields.Nested(NewAuthorSchema),
+        validate=validate.Length(min=1, max=_MOST_ENTRIES),
+        required=True,
+        metadata={"description": "At least one, in their order."},
     )
 
 
-def _lifted() -> fields.Raw:
+def _lifted(name: str) -> fields.Raw:
     """Null, and nothing else: the field goes back to what the source tells."""
-    return fields.Raw(allow_none=True, validate=validate.OneOf([None], error="Must be null, which lifts the override."))
+    must_be_null = validate.OneOf([None], error="Must be null, which lifts the override.")
+    told = f"Null lifts the override of `{name}`."
+    return fields.Raw(allow_none=True, validate=must_be_null, metadata={"description": told})
 
 
 OverridesSchema = StrictSchema.from_dict(
-    {name: _lifted() for name in BookChangesSchema().fields}, name="LiftedOverrides"
+    {name: _lifted(name) for name in BookChangesSchema().fields}, name="LiftedOverrides"
 )
 OverridesSchema.__doc__ = "The fields whose override is lifted."
 
@@ -420,15 +648,35 @@ class BookPatchSchema(BookChangesSchema):
 class ChangeSchema(StrictSchema):
     """How one field differs between two versions."""
 
-    field = fields.String(required=True, metadata={"example": "title"})
-    op = fields.String(required=True, validate=validate.OneOf(["added", "removed", "changed"]))
-    before = fields.Raw(required=True, allow_none=True, metadata={"example": "Dune"})
-    after = fields.Raw(required=True, allow_none=True, metadata={"example": "Dune, revised"})
+    field = fields.String(required=True, metadata={"description": "The field's name in the book.", "example": "title"})
+    op = fields.String(
+        required=True,
+        validate=validate.OneOf(["added", "removed", "changed"]),
+        metadata={"description": "`added`: there was none before; `removed`: there is none after."},
+    )
+    before = fields.Raw(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Its value in `from`; null or an empty list: none.", "example": "Dune"},
+    )
+    after = fields.Raw(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Its value in `to`; null or an empty list: none.", "example": "Dune, revised"},
+    )
 
 
 class VersionDiffSchema(StrictSchema):
     """What changed from one version to another."""
 
-    from_ = fields.Integer(required=True, data_key="from", metadata={"example": 1})
-    to = fields.Integer(required=True, metadata={"example": 2})
-    changes = fields.List(fields.Nested(ChangeSchema), required=True)
+    from_ = fields.Integer(
+        required=True,
+        data_key="from",
+        metadata={"description": "The number of the version to begin with.", "example": 1},
+    )
+    to = fields.Integer(required=True, metadata={"description": "The number of the version to end with.", "example": 2})
+    changes = fields.List(
+        fields.Nested(ChangeSchema),
+        required=True,
+        metadata={"description": "The fields that differ; empty if none does."},
+    )

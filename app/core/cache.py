@@ -213,12 +213,19 @@ def if_match(show: Callable[..., Any]) -> Callable[[_View], _View]:
                 _lock_address()
                 if "If-Match" in request.headers:
                     _compare(show(**(request.view_args or {})))
-                return view(*args, **kwargs)
+                return _with_new_etag(make_response(view(*args, **kwargs)))
 
         guarded.is_conditional = True  # type: ignore[attr-defined]  # the OpenAPI document says so
         return guarded  # type: ignore[return-value]  # wraps() keeps the view's own signature
 
     return wrap
+
+
+def _with_new_etag(response: Response) -> Response:
+    """A change that answers with the object, as its GET now shows it, tells the ETag for the next change."""
+    if request.method == "PATCH" and response.status_code == 200:  # noqa: PLR2004
+        response.headers["ETag"] = etag_of(response.get_data())
+    return response
 
 
 def _lock_address() -> None:

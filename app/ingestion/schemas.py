@@ -90,7 +90,12 @@ class JobRequestSchema(StrictSchema):
         validate=validate.Length(min=1, max=MOST_KEYS),
         metadata={"description": "ISBN-10 or ISBN-13, hyphens allowed."},
     )
-    max_works = WholeNumber(minimum=1, maximum=MOST_WORKS, load_default=1000, metadata={"example": 100})
+    max_works = WholeNumber(
+        minimum=1,
+        maximum=MOST_WORKS,
+        load_default=1000,
+        metadata={"description": "Works at most; what goes beyond is left.", "example": 100},
+    )
     refresh = Flag(
         load_default=False,
         metadata={"description": "Ask Open Library even where our copy is fresh.", "example": False},
@@ -109,7 +114,10 @@ class BatchRequestSchema(StrictSchema):
         fields.Nested(JobRequestSchema),
         required=True,
         validate=validate.Length(min=1, max=MOST_JOBS),
-        metadata={"example": [{"query": "author:Tolkien", "max_works": 100}, {"isbns": ["978-0-261-10357-3"]}]},
+        metadata={
+            "description": "Accepted all together, or none.",
+            "example": [{"query": "author:Tolkien", "max_works": 100}, {"isbns": ["978-0-261-10357-3"]}],
+        },
     )
 
 
@@ -119,11 +127,19 @@ class ProgressSchema(StrictSchema):
     total = fields.Integer(
         required=True, metadata={"description": "0 until the first answer to a query tells.", "example": 300}
     )
-    done = fields.Integer(required=True, metadata={"example": 200})
-    created = fields.Integer(required=True, metadata={"example": 150})
-    updated = fields.Integer(required=True, metadata={"example": 9})
-    unchanged = fields.Integer(required=True, metadata={"example": 40})
-    failed = fields.Integer(required=True, metadata={"example": 1})
+    done = fields.Integer(
+        required=True, metadata={"description": "Works that are settled, well or not.", "example": 200}
+    )
+    created = fields.Integer(required=True, metadata={"description": "Works that became new books.", "example": 150})
+    updated = fields.Integer(
+        required=True, metadata={"description": "Works whose book got a new version.", "example": 9}
+    )
+    unchanged = fields.Integer(
+        required=True, metadata={"description": "Works whose book was as it should be.", "example": 40}
+    )
+    failed = fields.Integer(
+        required=True, metadata={"description": "Works that could not be recorded; the log says why.", "example": 1}
+    )
 
 
 class JobErrorSchema(StrictSchema):
@@ -138,7 +154,10 @@ class JobErrorSchema(StrictSchema):
             "example": "upstream_unavailable",
         },
     )
-    message = fields.String(required=True, metadata={"example": "Open Library answers 503."})
+    message = fields.String(
+        required=True,
+        metadata={"description": "The same in words, for people.", "example": "Open Library answers 503."},
+    )
 
 
 class JobSchema(StrictSchema):
@@ -146,34 +165,83 @@ class JobSchema(StrictSchema):
 
     id = fields.UUID(required=True)
     status = fields.String(
-        required=True, validate=validate.OneOf(_values(JobStatus)), metadata={"example": JobStatus.RUNNING.value}
+        required=True,
+        validate=validate.OneOf(_values(JobStatus)),
+        metadata={
+            "description": "`completed` when at least one work went well, `failed` when none did or it could not run.",
+            "example": JobStatus.RUNNING.value,
+        },
     )
-    query = fields.String(required=True, allow_none=True, metadata={"example": "author:Tolkien"})
-    open_library_keys = fields.List(fields.String(), required=True, allow_none=True, metadata={"example": None})
-    isbns = fields.List(fields.String(), required=True, allow_none=True, metadata={"example": None})
-    max_works = fields.Integer(required=True, metadata={"example": 1000})
-    refresh = fields.Boolean(required=True, metadata={"example": False})
+    query = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "As it was asked; null: it asked by keys or ISBNs.", "example": "author:Tolkien"},
+    )
+    open_library_keys = fields.List(
+        fields.String(),
+        required=True,
+        allow_none=True,
+        metadata={"description": "Keys of works, bare; null: it asked otherwise.", "example": None},
+    )
+    isbns = fields.List(
+        fields.String(),
+        required=True,
+        allow_none=True,
+        metadata={"description": "As 13 digits; null: it asked otherwise.", "example": None},
+    )
+    max_works = fields.Integer(required=True, metadata={"description": "Works at most.", "example": 1000})
+    refresh = fields.Boolean(
+        required=True,
+        metadata={"description": "Whether Open Library is asked even where our copy is fresh.", "example": False},
+    )
     progress = fields.Nested(ProgressSchema, required=True)
     attempts = fields.Integer(required=True, metadata={"description": "How often work on it was begun.", "example": 1})
-    error = fields.Nested(JobErrorSchema, required=True, allow_none=True, metadata={"example": None})
+    error = fields.Nested(
+        JobErrorSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "Null: nothing is wrong.", "example": None},
+    )
     source = fields.String(
         required=True,
         allow_none=True,
         validate=validate.OneOf(_values(Source)),
         metadata={"description": "`mirror` where our copy of Open Library answered, for a part at least."},
     )
-    batch_id = fields.UUID(required=True, allow_none=True, metadata={"example": None})
-    trigger = fields.String(required=True, validate=validate.OneOf(_values(Trigger)), metadata={"example": "api"})
+    batch_id = fields.UUID(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The batch it was accepted with; null: it came alone.", "example": None},
+    )
+    trigger = fields.String(
+        required=True,
+        validate=validate.OneOf(_values(Trigger)),
+        metadata={"description": "Who asked: a client, or a re-sync.", "example": "api"},
+    )
     created_at = Moment(required=True)
-    started_at = Moment(required=True, allow_none=True, metadata={"example": "2026-01-31T09:30:01Z"})
-    finished_at = Moment(required=True, allow_none=True, metadata={"example": None})
+    started_at = Moment(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When work on it was begun; null: not yet.", "example": "2026-01-31T09:30:01Z"},
+    )
+    finished_at = Moment(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When it ended, in whatever way; null: not yet.", "example": None},
+    )
 
 
 class BatchSchema(StrictSchema):
     """Jobs that were accepted together."""
 
-    batch_id = fields.UUID(required=True, allow_none=True)
-    jobs = fields.List(fields.Nested(JobSchema), required=True)
+    batch_id = fields.UUID(
+        required=True,
+        allow_none=True,
+        metadata={"description": "By which the list of jobs finds them; null: there was nothing to ask for."},
+    )
+    jobs = fields.List(
+        fields.Nested(JobSchema), required=True, metadata={"description": "In the order in which they were asked for."}
+    )
 
 
 class JobListArguments(ListArguments):
@@ -196,11 +264,23 @@ JobListSchema = list_of(JobSchema)
 class LogSchema(StrictSchema):
     """What came of one work in one job."""
 
-    job_id = fields.UUID(required=True)
-    open_library_key = fields.String(required=True, allow_none=True, metadata={"example": "OL45804W"})
-    action = fields.String(required=True, validate=validate.OneOf(_values(LogAction)))
-    message = fields.String(required=True, allow_none=True, metadata={"example": None})
-    at = Moment(required=True)
+    job_id = fields.UUID(required=True, metadata={"description": "The job it belongs to."})
+    open_library_key = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The work, bare; null: the source gave none that can be read.", "example": "OL45804W"},
+    )
+    action = fields.String(
+        required=True,
+        validate=validate.OneOf(_values(LogAction)),
+        metadata={"description": "What came of it; `redirected`: it went up in another work."},
+    )
+    message = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Why, for people; null: nothing is to be said.", "example": None},
+    )
+    at = Moment(required=True, metadata={"description": "When it was settled."})
 
 
 class LogListArguments(ListArguments):
@@ -224,18 +304,34 @@ LogListSchema = list_of(LogSchema)
 class SyncedQuerySchema(StrictSchema):
     """A query that is run again at every re-sync."""
 
-    query = fields.String(required=True, metadata={"example": "author:Tolkien"})
-    last_synced_at = Moment(required=True)
-    works = fields.Integer(required=True, metadata={"example": 300})
+    query = fields.String(
+        required=True, metadata={"description": "As it was asked first.", "example": "author:Tolkien"}
+    )
+    last_synced_at = Moment(required=True, metadata={"description": "When a job for it last ended well."})
+    works = fields.Integer(
+        required=True, metadata={"description": "Works it has brought that Open Library still has.", "example": 300}
+    )
 
 
 class ResyncSchema(StrictSchema):
     """When the tenant's queries are run again."""
 
-    enabled = fields.Boolean(required=True, metadata={"example": True})
-    interval_hours = fields.Integer(required=True, metadata={"example": 6})
-    last_run_at = Moment(required=True, allow_none=True)
+    enabled = fields.Boolean(
+        required=True, metadata={"description": "False while the tenant is suspended.", "example": True}
+    )
+    interval_hours = fields.Integer(
+        required=True, metadata={"description": "Hours between two runs: the tenant's setting.", "example": 6}
+    )
+    last_run_at = Moment(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When the queries were last run again, by time or by hand; null: never."},
+    )
     next_run_at = Moment(
         required=True, allow_none=True, metadata={"description": "null while there is no query to run."}
     )
-    queries = fields.List(fields.Nested(SyncedQuerySchema), required=True)
+    queries = fields.List(
+        fields.Nested(SyncedQuerySchema),
+        required=True,
+        metadata={"description": "Each is a query of a job that ended well."},
+    )

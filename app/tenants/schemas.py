@@ -27,19 +27,67 @@ _SLUG = r"^[a-z0-9]+(-[a-z0-9]+)*\Z"
 class TenantSettingsSchema(StrictSchema):
     """A tenant's settings; in a change, null puts one back to its default."""
 
-    public_submissions = Flag(allow_none=True, metadata={"example": False})
-    self_registration = Flag(allow_none=True, metadata={"example": False})
-    resync_interval_hours = WholeNumber(minimum=1, maximum=8760, allow_none=True, metadata={"example": 6})
-    loan_days = WholeNumber(minimum=1, maximum=365, allow_none=True, metadata={"example": 14})
-    max_renewals = WholeNumber(minimum=0, maximum=100, allow_none=True, metadata={"example": 2})
-    max_loans_per_reader = WholeNumber(minimum=1, maximum=1000, allow_none=True, metadata={"example": 20})
+    public_submissions = Flag(
+        allow_none=True,
+        metadata={
+            "description": "Whether anybody may hand in reading lists; default false. Nothing goes by it yet.",
+            "example": False,
+        },
+    )
+    self_registration = Flag(
+        allow_none=True,
+        metadata={
+            "description": "Whether readers may register themselves; default false. Nothing goes by it yet.",
+            "example": False,
+        },
+    )
+    resync_interval_hours = WholeNumber(
+        minimum=1,
+        maximum=8760,
+        allow_none=True,
+        metadata={
+            "description": "Hours between two runs of the tenant's queries at Open Library; default 6.",
+            "example": 6,
+        },
+    )
+    loan_days = WholeNumber(
+        minimum=1,
+        maximum=365,
+        allow_none=True,
+        metadata={"description": "Days that a loan lasts; default 14. Nothing goes by it yet.", "example": 14},
+    )
+    max_renewals = WholeNumber(
+        minimum=0,
+        maximum=100,
+        allow_none=True,
+        metadata={"description": "How often a loan may be renewed; default 2. Nothing goes by it yet.", "example": 2},
+    )
+    max_loans_per_reader = WholeNumber(
+        minimum=1,
+        maximum=1000,
+        allow_none=True,
+        metadata={
+            "description": "How many loans a reader may have at once; default 20. Nothing goes by it yet.",
+            "example": 20,
+        },
+    )
 
 
 class TenantLimitsSchema(StrictSchema):
     """A tenant's own limits; null means the service's default."""
 
-    api_requests_per_minute = WholeNumber(minimum=1, maximum=10_000_000, allow_none=True, metadata={"example": 600})
-    ingestion_jobs_per_hour = WholeNumber(minimum=1, maximum=10_000_000, allow_none=True, metadata={"example": 100})
+    api_requests_per_minute = WholeNumber(
+        minimum=1,
+        maximum=10_000_000,
+        allow_none=True,
+        metadata={"description": "Calls of the whole tenant in any minute (policy `api`).", "example": 600},
+    )
+    ingestion_jobs_per_hour = WholeNumber(
+        minimum=1,
+        maximum=10_000_000,
+        allow_none=True,
+        metadata={"description": "Jobs in any hour (policy `ingestion`); each of a batch counts.", "example": 100},
+    )
 
 
 class NewTenantSchema(StrictSchema):
@@ -51,21 +99,40 @@ class NewTenantSchema(StrictSchema):
         max_length=63,
         required=True,
         validate=validate.Regexp(_SLUG, error="Use lower-case letters, digits and single hyphens between them."),
-        metadata={"example": "riverside"},
+        metadata={"description": "The short name in every address; unique, and never changes.", "example": "riverside"},
     )
-    kind = Text(validate=validate.OneOf(_KINDS), load_default=TenantKind.LIBRARY.value, metadata={"example": "library"})
+    kind = Text(
+        validate=validate.OneOf(_KINDS),
+        load_default=TenantKind.LIBRARY.value,
+        metadata={"description": "What sort of place it is; nothing else depends on it.", "example": "library"},
+    )
     country_code = Text(
         validate=validate.OneOf(COUNTRY_CODES, error="Use two capital letters of ISO 3166-1 (alpha-2)."),
         load_default=None,
-        metadata={"example": "NL"},
+        metadata={"description": "ISO 3166-1 alpha-2; absent: unknown.", "example": "NL"},
     )
-    official_identifier = Text(max_length=100, load_default=None, metadata={"example": "NL-0800010000"})
-    lms_type = Text(max_length=100, load_default=None, metadata={"example": "koha"})
+    official_identifier = Text(
+        max_length=100,
+        load_default=None,
+        metadata={
+            "description": "Its number in a register of its country, within which it is unique; absent: none.",
+            "example": "NL-0800010000",
+        },
+    )
+    lms_type = Text(
+        max_length=100,
+        load_default=None,
+        metadata={"description": "The library management system it works with; absent: none.", "example": "koha"},
+    )
     website = Text(
         max_length=500,
         validate=validate.URL(schemes={"http", "https"}),
         load_default=None,
-        metadata={"example": "https://library.example.org", "format": "uri"},
+        metadata={
+            "description": "Its own address; absent: none.",
+            "example": "https://library.example.org",
+            "format": "uri",
+        },
     )
     settings = fields.Nested(TenantSettingsSchema, load_default=dict)
 
@@ -82,14 +149,41 @@ class TenantSchema(StrictSchema):
     """A tenant."""
 
     id = fields.UUID(required=True)
-    slug = fields.String(required=True, metadata={"example": "riverside"})
+    slug = fields.String(
+        required=True,
+        metadata={"description": "The short name in every address; never changes.", "example": "riverside"},
+    )
     name = fields.String(required=True, metadata={"example": "Riverside Town Library"})
-    kind = fields.String(required=True, validate=validate.OneOf(_KINDS))
-    status = fields.String(required=True, validate=validate.OneOf(_STATUSES))
-    country_code = fields.String(required=True, allow_none=True, metadata={"example": "NL"})
-    official_identifier = fields.String(required=True, allow_none=True, metadata={"example": "NL-0800010000"})
-    lms_type = fields.String(required=True, allow_none=True, metadata={"example": "koha"})
-    website = fields.String(required=True, allow_none=True, metadata={"example": "https://library.example.org"})
+    kind = fields.String(
+        required=True,
+        validate=validate.OneOf(_KINDS),
+        metadata={"description": "What sort of place it is; nothing else depends on it."},
+    )
+    status = fields.String(
+        required=True,
+        validate=validate.OneOf(_STATUSES),
+        metadata={
+            "description": "`suspended` once deleted: its credentials do not work, and it is purged after 30 days."
+        },
+    )
+    country_code = fields.String(
+        required=True, allow_none=True, metadata={"description": "ISO 3166-1 alpha-2; null: unknown.", "example": "NL"}
+    )
+    official_identifier = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Its number in a register of its country; null: none.", "example": "NL-0800010000"},
+    )
+    lms_type = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The library management system it works with; null: none.", "example": "koha"},
+    )
+    website = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Its own address; null: none.", "example": "https://library.example.org"},
+    )
     settings = fields.Nested(TenantSettingsSchema, required=True)
     limits = fields.Nested(TenantLimitsSchema, required=True)
     created_at = Moment(required=True)
@@ -117,16 +211,31 @@ TenantListSchema = list_of(TenantSchema)
 class RateLimitSchema(StrictSchema):
     """The state of one limit for the caller."""
 
-    policy = fields.String(required=True, metadata={"example": "api"})
-    limit = fields.Integer(required=True, metadata={"example": 60})
-    remaining = fields.Integer(required=True, metadata={"example": 59})
-    used = fields.Integer(required=True, metadata={"example": 1})
-    window_seconds = fields.Integer(required=True, metadata={"example": 60})
-    window_start = Moment(required=True, metadata={"example": "2026-01-31T09:29:00Z"})
-    window_end = Moment(required=True, metadata={"example": "2026-01-31T09:30:00Z"})
+    policy = fields.String(
+        required=True, metadata={"description": "The limit, by its name in `x-rate-limit-policies`.", "example": "api"}
+    )
+    limit = fields.Integer(
+        required=True, metadata={"description": "Calls that are allowed in any `window_seconds`.", "example": 60}
+    )
+    remaining = fields.Integer(required=True, metadata={"description": "Calls that are left now.", "example": 59})
+    used = fields.Integer(
+        required=True, metadata={"description": "Calls that still count: `limit` less `remaining`.", "example": 1}
+    )
+    window_seconds = fields.Integer(
+        required=True, metadata={"description": "The length of the sliding window.", "example": 60}
+    )
+    window_start = Moment(
+        required=True,
+        metadata={"description": "Calls before this time count no more.", "example": "2026-01-31T09:29:00Z"},
+    )
+    window_end = Moment(
+        required=True, metadata={"description": "The moment of the answer.", "example": "2026-01-31T09:30:00Z"}
+    )
 
 
 class RateLimitsSchema(StrictSchema):
     """All limits that count the caller."""
 
-    items = fields.List(fields.Nested(RateLimitSchema), required=True)
+    items = fields.List(
+        fields.Nested(RateLimitSchema), required=True, metadata={"description": "One entry for each limit."}
+    )

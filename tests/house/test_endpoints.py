@@ -19,6 +19,7 @@ from app import DOMAINS
 from app.core import errors, openapi
 from app.core.errors import DomainError
 from app.core.schemas import Flag, Moment, StrictSchema, Text, WholeNumber, read_query
+from tests.conftest import Library
 from tests.house import contract
 from tests.house.test_nonsense import QUERY_VALUES
 
@@ -93,6 +94,21 @@ def test_a_change_of_one_object_honours_if_match(app: Flask) -> None:
     ]
 
     assert not without, f"Put @if_match(show_…) on these: {without}"
+
+
+def test_a_change_tells_the_etag_that_its_get_then_gives(app: Flask, library: Library) -> None:
+    things, changed = contract.things_of(library), list[str]()
+    for operation in contract.operations(app):
+        if operation.method == "PATCH" and "ETag" in operation.description["responses"]["200"]["headers"]:
+            changed.append(operation.name)
+            path = operation.address(library.slug, things).removeprefix(f"/api/v1/tenants/{library.slug}")
+            for body in operation.bodies:
+                etag = library.get(path, role="admin").headers["ETag"]
+                answer = library.patch(path, body, role="admin", headers={"If-Match": etag})
+                assert answer.status_code == 200, answer.text
+                assert answer.headers["ETag"] == library.get(path, role="admin").headers["ETag"], operation.name
+
+    assert len(changed) >= 3
 
 
 def wrappers(view: Callable[..., Any]) -> Iterator[Any]:

@@ -77,6 +77,36 @@ def test_every_answer_and_every_schema_is_described(app: Flask, content: Json) -
     assert not bare, f"Describe these: {bare}"
 
 
+def test_every_field_is_described(content: Json) -> None:
+    bare = [
+        f"{name}.{field}"
+        for name, schema in content["components"]["schemas"].items()
+        for field, part in schema.get("properties", {}).items()
+        # What a reference leads to is described by itself.
+        if not part.get("description") and "$ref" not in part
+    ]
+
+    assert not bare, f'Give these fields metadata={{"description": …}}: {bare}'
+
+
+def test_no_default_is_null(content: Json) -> None:
+    assert "'default': None" not in str(content), (
+        "Generators of clients take such a field for one that is always there."
+    )
+
+
+def test_a_refusal_that_may_come_before_the_limits_are_counted_may_come_without_their_headers(
+    app: Flask, content: Json
+) -> None:
+    known = {f"#/components/headers/{name}": header for name, header in content["components"]["headers"].items()}
+    for operation in all_operations(app):
+        for status, answer in operation.description["responses"].items():
+            header = answer["headers"].get("RateLimit")
+            assert (header is not None) is bool(operation.description["x-rate-limits"]), (operation.name, status)
+            is_certain = status not in {"400", "401", "403", "404", "408", "413", "500", "503"}
+            assert header is None or known[header["$ref"]]["required"] is is_certain, (operation.name, status)
+
+
 def test_the_document_says_where_it_is_served_and_how_to_begin(content: Json) -> None:
     # Relative to the document: true whatever stands in front of the service.
     assert [server["url"] for server in content["servers"]] == ["."]

@@ -6,6 +6,7 @@ the document says of security, headers and refusals, so the two can't differ.
 - `overview.py` is what a newcomer reads first.
 - `operations.py` completes an operation: parameters, body, answers, from what `marks.py` reads off its view.
 - `problems.py` describes what an operation refuses, `headers.py` the headers of answers.
+- `words.py` describes the fields that many schemas have in one way.
 - `examples.py` puts examples of whole bodies together from those of their fields.
 """
 
@@ -24,6 +25,7 @@ from app.core.limits import TENANT_LIMITS, limits
 from app.core.openapi import examples, headers, operations, problems
 from app.core.openapi.marks import Endpoint
 from app.core.openapi.overview import OVERVIEW
+from app.core.openapi.words import with_shared_words
 from app.core.schemas import StrictSchema
 from app.extensions import api
 
@@ -92,7 +94,7 @@ def _complete(app: Flask, found: dict[str, Any]) -> dict[str, Any]:
         for method in sorted(_METHODS & set(rule.methods or ())):
             if path and method.lower() in path:
                 endpoint = Endpoint(method, rule, app.view_functions[rule.endpoint])
-                operations.complete(path[method.lower()], endpoint, components)
+                operations.complete(path[method.lower()], endpoint, components, in_path=path.get("parameters", ()))
     found["paths"] = {
         path: operations
         for path, operations in found["paths"].items()
@@ -110,7 +112,7 @@ def _described(schemas: dict[str, Any]) -> dict[str, Any]:
     described = {}
     for name, schema in schemas.items():
         if issubclass(kinds[name], StrictSchema):
-            told = examples.in_this_standards_words(schema)
+            told = with_shared_words(examples.in_this_standards_words(schema))
             described[name] = {**_description(kinds[name]), **told, **_one_of(kinds[name].exactly_one_of)}
     return described
 

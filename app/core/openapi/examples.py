@@ -19,6 +19,9 @@ def in_this_standards_words(schema: Mapping[str, Any]) -> dict[str, Any]:
     told = dict(schema)
     if "example" in told:
         told["examples"] = [told.pop("example")]
+    if told.get("default", ...) is None:
+        # Absent and null are the same there, and generators of clients take what has a default for always present.
+        del told["default"]
     if "pattern" in told:
         told["pattern"] = told["pattern"].replace("\\Z", "$")
     for part in ("items", "additionalProperties"):

@@ -49,6 +49,16 @@ HEADERS: dict[str, Any] = {
 LIMIT_HEADERS = ("RateLimit", "RateLimit-Policy", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 
 
+# A refusal that may come before the limits are counted has them only where it came after.
+_IF_COUNTED = "-if-counted"
+HEADERS |= {name + _IF_COUNTED: {**HEADERS[name], "required": False} for name in LIMIT_HEADERS}
+
+
+def limits_if_counted() -> dict[str, Any]:
+    """References to the headers of limits, for an answer that may come without them."""
+    return {name: {"$ref": f"#/components/headers/{name}{_IF_COUNTED}"} for name in LIMIT_HEADERS}
+
+
 def referred(*names: str) -> dict[str, Any]:
     """References to these headers."""
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}

@@ -62,6 +62,11 @@ class Endpoint:
         return getattr(self.view, "is_conditional", False)
 
     @property
+    def tells_new_etag(self) -> bool:
+        """True where the answer to a change has the ETag that the object now has."""
+        return self.method == "PATCH" and self.is_conditional
+
+    @property
     def may_be_kept(self) -> bool:
         """True where answers have an ETag, and `If-None-Match` is honoured."""
         return self.method == "GET" and not getattr(self.view, "is_uncached", False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -15,29 +15,22 @@ from app.core.schemas import json_types
 
 _SLUG = "^[a-z0-9]+(-[a-z0-9]+)*$"
 _JSON = "application/json"
-# What the parameters of paths are called, where they are no ids.
-_PATH_PARAMETERS: dict[str, dict[str, Any]] = {
-    "slug": {
-        "description": "The tenant, by its short name.",
-        "schema": {"type": "string", "pattern": _SLUG, "minLength": 2, "maxLength": 63},
-        "example": "demo",
-    },
-    "isbn": {"description": "ISBN-10 or ISBN-13, hyphens allowed.", "example": "9780441172719"},
-    "number": {"description": "The number of a version.", "example": "1"},
-    "first": {"description": "The number of the version to begin with.", "example": "1"},
-    "second": {"description": "The number of the version to end with.", "example": "2"},
+_TENANT: dict[str, Any] = {
+    "description": "The tenant, by its short name.",
+    "schema": {"type": "string", "pattern": _SLUG, "minLength": 2, "maxLength": 63},
+    "example": "demo",
 }
 
 _Part = dict[str, Any]
 
 
-def complete(operation: _Part, endpoint: Endpoint, components: _Part) -> None:
-    """Add what the marks tell, and examples, to what flask-smorest has found."""
+def complete(operation: _Part, endpoint: Endpoint, components: _Part, *, in_path: Iterable[_Part]) -> None:
+    """Add what the marks tell, and examples, to what flask-smorest has found; `in_path` are the path's parameters."""
     operation["operationId"] = endpoint.name
     operation.setdefault("security", _security(endpoint))
     operation["x-rate-limits"] = [limit.value for limit in endpoint.limits]
     operation["description"] = "\n\n".join(filter(None, [operation.get("description", ""), *_rules(endpoint)]))
-    operation["parameters"] = list(_parameters(operation, endpoint))
+    operation["parameters"] = list(_parameters(operation, endpoint, in_path))
     if "requestBody" in operation:
         _complete_body(operation["requestBody"], endpoint, components)
     operation["responses"] = dict(sorted(_answers(operation, endpoint, components).items()))
@@ -65,9 +58,9 @@ def _rules(endpoint: Endpoint) -> Iterator[str]:
 # — what is sent ———————————————————————————————————————————————————————————————————————————————————
 
 
-def _parameters(operation: _Part, endpoint: Endpoint) -> Iterator[_Part]:
-    for name in endpoint.path_parameters:
-        yield _path_parameter(name)
+def _parameters(operation: _Part, endpoint: Endpoint, in_path: Iterable[_Part]) -> Iterator[_Part]:
+    by_name = {each["name"]: each for each in in_path}
+    yield from (_path_parameter(by_name[name]) for name in endpoint.path_parameters)
     if endpoint.is_idempotent:
         what = "Any text of your own, up to 255 characters: repeating the request with it gives the first answer again."
         yield _header("Idempotency-Key", what, "5e1f0a52-order-4711", pattern="^[ -~]{1,255}$")
@@ -80,13 +73,14 @@ def _parameters(operation: _Part, endpoint: Endpoint) -> Iterator[_Part]:
         yield _query_parameter(parameter) if parameter["in"] == "query" else parameter
 
 
-def _path_parameter(name: str) -> _Part:
-    told = _PATH_PARAMETERS.get(name, {})
+def _path_parameter(found: _Part) -> _Part:
+    """One of a path: the tenant, the id of something, or what its domain says of it at the route."""
+    name, told = found["name"], _TENANT if found["name"] == "slug" else {}
     if name.endswith("_id"):
         what = name.removesuffix("_id").replace("_", " ")
         schema = {"type": "string", "format": "uuid"}
         told = {"description": f"The id of the {what}.", "schema": schema, "example": EXAMPLE_ID}
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}, **told}
+    return {**found, **told}
 
 
 def _header(name: str, description: str, example: str, **schema: Any) -> _Part:
@@ -158,7 +152,7 @@ def _complete_answer(answer: _Part, status: int, endpoint: Endpoint, components:
 
 def _headers_of(status: int, endpoint: Endpoint) -> Iterator[str]:
     yield "X-Request-ID"
-    if status in {200, 304} and endpoint.may_be_kept:
+    if (status in {200, 304} and endpoint.may_be_kept) or (status == HTTPStatus.OK and endpoint.tells_new_etag):
         yield "ETag"
     if status in {201, 202, 301, 302}:
         yield "Location"

@@ -26,7 +26,7 @@ from app.core.errors import (
 )
 from app.core.idempotency import IdempotencyInProgress, IdempotencyKeyReused
 from app.core.limits import CLOSED_WITHOUT_REDIS, LimitUnavailable, RateLimited
-from app.core.openapi.headers import LIMIT_HEADERS, referred
+from app.core.openapi.headers import LIMIT_HEADERS, limits_if_counted, referred
 from app.core.openapi.marks import Endpoint
 
 _FIELD_ERROR = {
@@ -34,7 +34,11 @@ _FIELD_ERROR = {
     "required": ["field", "message"],
     "properties": {
         "field": {"type": "string", "description": "A path, like `books.0.isbn`.", "examples": ["name"]},
-        "message": {"type": "string", "examples": ["Missing data for required field."]},
+        "message": {
+            "type": "string",
+            "description": "What is wrong with it, for people.",
+            "examples": ["Missing data for required field."],
+        },
     },
     "additionalProperties": False,
 }
@@ -49,11 +53,15 @@ PROBLEM: dict[str, Any] = {
             "description": "Where the code is explained.",
             "examples": ["/docs/errors#not_found"],
         },
-        "title": {"type": "string", "examples": ["Not Found"]},
-        "status": {"type": "integer", "examples": [404]},
+        "title": {"type": "string", "description": "The status, in words.", "examples": ["Not Found"]},
+        "status": {"type": "integer", "description": "The status of the answer.", "examples": [404]},
         "detail": {"type": "string", "description": "What to do about it.", "examples": ["There is no such book."]},
         "code": {"type": "string", "description": "Never changes; for programs.", "examples": ["not_found"]},
-        "request_id": {"type": "string", "examples": ["7c1d9be04f6a4e0f8a2b3c4d5e6f7081"]},
+        "request_id": {
+            "type": "string",
+            "description": "Names the request in every log; as in `X-Request-ID`.",
+            "examples": ["7c1d9be04f6a4e0f8a2b3c4d5e6f7081"],
+        },
         "errors": {
             "type": "array",
             "description": "The fields at fault, where it is fields.",
@@ -62,8 +70,8 @@ PROBLEM: dict[str, Any] = {
         },
     },
 }
-# These are settled before the limits are counted, or where they can't be.
-_UNCOUNTED = {400, 401, 403, 404, 408, 413, 500, 503}
+# Some of these are settled before the limits are counted, or where they can't be.
+_PERHAPS_UNCOUNTED = {400, 401, 403, 404, 408, 413, 500, 503}
 
 
 def refusals(endpoint: Endpoint, *, takes_body: bool) -> dict[int, list[type[DomainError]]]:
@@ -153,6 +161,8 @@ def _headers(status: int, endpoint: Endpoint) -> dict[str, Any]:
         names.append("WWW-Authenticate")
     if status in {RateLimited.status, DatabaseUnavailable.status}:
         names.append("Retry-After")
-    if endpoint.limits and status not in _UNCOUNTED:
-        names.extend(LIMIT_HEADERS)
-    return referred(*names)
+    if not endpoint.limits:
+        return referred(*names)
+    if status in _PERHAPS_UNCOUNTED:
+        return {**referred(*names), **limits_if_counted()}
+    return referred(*names, *LIMIT_HEADERS)
