@@ -59,7 +59,8 @@ def _write(keys_file: Path, keys: DemoKeys, site: str) -> None:
     lines |= {f"{name.upper()}_KEY": key for name, key in keys.by_account.items()}
     keys_file.parent.mkdir(parents=True, exist_ok=True)
     # What the Postman collection can't know by itself.
-    variables = {"base_url": site, "platform_key": keys.platform, "librarian_key": keys.by_account["librarian"]}
+    variables = {"base_url": site, "platform_key": keys.platform}
+    variables |= {f"{name}_key": keys.by_account[name] for name in ("librarian", "read_only")}
     environment = {
         "name": "Library API, demo",
         "values": [{"key": name, "value": value, "enabled": True} for name, value in variables.items()],

@@ -80,6 +80,7 @@ def test_an_environment_for_postman_lies_beside_the_keys(app: Flask, keys_file: 
         "base_url": SITE,
         "platform_key": keys(keys_file)["PLATFORM_KEY"],
         "librarian_key": keys(keys_file)["LIBRARIAN_KEY"],
+        "read_only_key": keys(keys_file)["READ_ONLY_KEY"],
     }
     assert written["_postman_variable_scope"] == "environment"
     assert stat.S_IMODE(postman.stat().st_mode) == 0o600

@@ -230,17 +230,34 @@ def test_every_variable_that_is_used_is_defined(collection: Json) -> None:
 
 def test_no_environment_hides_what_the_chain_sets(plan: postman.Plan) -> None:
     # An environment's variables win over the collection's; the demo's has these.
-    given = {"base_url", "platform_key", "librarian_key"}
+    given = {"base_url", "platform_key", "librarian_key", "read_only_key"}
 
     assert not given & {name for step in plan.steps for name in (*step.set, *step.remember)}
     assert given <= {each.name for each in plan.variables}
 
 
-def test_what_is_deleted_was_made_to_be_deleted(collection: Json) -> None:
-    deleted = [item["request"]["url"]["raw"] for item in items(collection) if item["request"]["method"] == "DELETE"]
+def test_what_is_deleted_was_made_before_in_the_same_folder(plan: postman.Plan) -> None:
+    # A folder sent alone, to the demo library, must delete nothing that it has not made.
+    made: set[tuple[str, str]] = set()
+    deleted = []
+    for step in plan.steps:
+        if step.operation.method == "POST":
+            made |= {(step.tag, name) for name in (*step.set, *step.remember)}
+        if step.operation.method == "DELETE":
+            [*_, (_, text)] = plan.variables_in_path(step)
+            deleted.append(text)
+            assert (step.tag, text.strip("{}")) in made, step.name
 
     assert deleted
-    assert all("spare" in address for address in deleted), deleted
+    assert "{{tenant_slug}}" not in deleted, "It is the demo library's when a folder is sent alone."
+
+
+def test_every_book_that_is_made_is_deleted_again(plan: postman.Plan) -> None:
+    made = {f"{{{{{name}}}}}" for step in plan.steps if step.call == "create_book" for name in step.remember}
+    deleted = {text for step in plan.steps if step.call == "delete_book" for _, text in plan.variables_in_path(step)}
+
+    assert made
+    assert made <= deleted
 
 
 def test_the_errors_that_a_client_must_handle_are_shown(collection: Json) -> None:

@@ -28,7 +28,7 @@ def collection(document: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     return {
         "info": {
             "name": document["info"]["title"],
-            "description": document["info"]["description"],
+            "description": "\n".join(filter(None, [document["info"]["description"], plan.description])),
             "schema": SCHEMA_URL,
         },
         "auth": {"type": "bearer", "bearer": [{"key": "token", "value": "{{" + CREDENTIAL + "}}", "type": "string"}]},

@@ -104,11 +104,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All steps in their order, all variables, and what the parameters of paths are called in the collection."""
+    """All steps in their order, all variables, what the parameters of paths are called, and words to begin with."""
 
     steps: tuple[Step, ...]
     variables: tuple[Variable, ...]
     parameters: Mapping[str, str]
+    description: str
 
     def variables_in_path(self, step: Step) -> Iterator[tuple[str, str]]:
         """Each parameter of the path of a step, and the text that stands in its place."""
@@ -128,10 +129,11 @@ def read_plan(text: str, document: Mapping[str, Any]) -> Plan:
     except tomllib.TOMLDecodeError as error:
         raise PlanError(f"It is not TOML: {error}.") from error
     given, parameters = (told.pop(table, {}) for table in _TABLES)
+    description = told.pop("description", "")
     faults: list[str] = []
     steps = tuple(_steps(told, _operations(document), faults))
     variables = [Variable(name, each.get("value", ""), each.get("description", "")) for name, each in given.items()]
-    plan = Plan(steps, tuple(variables) + tuple(_variables_set(steps, given)), parameters)
+    plan = Plan(steps, tuple(variables) + tuple(_variables_set(steps, given)), parameters, description)
     _check_complete(plan, _operations(document), faults)
     _check_chain(plan, given, faults)
     if faults:
