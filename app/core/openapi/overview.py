@@ -48,5 +48,6 @@ of it: within 24 hours the same request gets the first answer again, with `Idemp
 
 What you read carries an `ETag`, unless it tells of the moment (health, streams, redirects). Send it as `If-None-Match`,
 and an unchanged answer is an empty 304. Where a `PATCH` or `DELETE` below takes `If-Match`, send it there, and you
-never overwrite what somebody else has changed since: that is 412. Such a `PATCH` answers with the `ETag` for the next one.
+never overwrite what somebody else has changed since: that is 412. Such a `PATCH` answers with the `ETag` for the next
+one.
 """
