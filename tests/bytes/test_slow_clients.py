@@ -36,6 +36,18 @@ def test_two_hundred_silent_senders_keep_nobody_waiting(site: Site) -> None:
     assert "Traceback" not in site.log.read_text()
 
 
+def test_of_many_overdue_bodies_the_last_is_told_in_time(site: Site) -> None:
+    with ExitStack() as stack:
+        silent = [stack.enter_context(site.wire()) for _ in range(400)]
+        for wire in silent:
+            wire.send(site.post("Content-Length: 100"))
+        sent_at = time.monotonic()
+        assert {wire.reply().status for wire in silent} == {408}
+
+    # 400 pauses of five milliseconds, one after the other, would be two seconds more.
+    assert time.monotonic() - sent_at < GRACE_SECONDS + 2
+
+
 def test_a_refusal_for_slowness_has_the_request_id(site: Site) -> None:
     with site.wire() as wire:
         wire.send(site.post("Content-Length: 100", "X-Request-ID: slow-client-1"))
