@@ -5,7 +5,7 @@ from __future__ import annotations
 from marshmallow import fields, validate
 
 from app.auth.queries import SERVICE_ACCOUNTS
-from app.core.schemas import Flag, ListArguments, Moment, StrictSchema, Text, list_of
+from app.core.schemas import Flag, Items, ListArguments, Moment, StrictSchema, Text, list_of
 from app.core.security import SERVICE_ROLES, Permission, Role
 
 # Over the API no administrator makes another: whoever runs the service does, by `flask service-accounts create`.
@@ -23,8 +23,9 @@ class NewServiceAccountSchema(StrictSchema):
         validate=validate.OneOf(ACCOUNT_ROLES),
         metadata={"description": "What its keys may do.", "example": "lms"},
     )
-    scopes = fields.List(
+    scopes = Items(
         Text(validate=validate.OneOf(_SCOPES)),
+        most=len(_SCOPES),
         load_default=None,
         allow_none=True,
         metadata={"description": "Narrows the role to these permissions; absent: all of the role's.", "example": None},
@@ -41,8 +42,9 @@ class ServiceAccountChangesSchema(StrictSchema):
 
     name = Text(max_length=200, metadata={"example": "Koha"})
     role = Text(validate=validate.OneOf(ACCOUNT_ROLES), metadata={"description": "What its keys may do from now on."})
-    scopes = fields.List(
+    scopes = Items(
         Text(validate=validate.OneOf(_SCOPES)),
+        most=len(_SCOPES),
         allow_none=True,
         metadata={"description": "Narrows the role to these permissions; null: all of the role's."},
     )

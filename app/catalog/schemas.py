@@ -5,13 +5,22 @@ from __future__ import annotations
 from typing import Any, Final
 
 from marshmallow import ValidationError, fields, validate
-from webargs.fields import DelimitedList
 
 from app.catalog.models import BookSource, UpstreamStatus, VersionOrigin
 from app.catalog.queries import AUTHORS, BOOKS, COVER_SIZES, Facet
 from app.core.clock import utc_now
 from app.core.isbn import InvalidIsbn, normalize_isbn
-from app.core.schemas import Flag, ListArguments, Moment, StrictSchema, Text, WholeNumber, list_of
+from app.core.schemas import (
+    DelimitedItems,
+    Flag,
+    Items,
+    ListArguments,
+    Moment,
+    StrictSchema,
+    Text,
+    WholeNumber,
+    list_of,
+)
 from app.core.text import folded
 
 # — reading ————————————————————————————————————————————————————————————————————————————————————————
@@ -295,8 +304,8 @@ class Isbn(Text):
             raise ValidationError(str(error)) from error
 
 
-def _some(field: fields.Field[Any], **metadata: Any) -> fields.List[Any]:
-    return fields.List(field, validate=validate.Length(max=_MOST_VALUES), metadata=metadata)
+def _some(field: fields.Field[Any], **metadata: Any) -> Items:
+    return Items(field, most=_MOST_VALUES, metadata=metadata)
 
 
 class BookFilters(StrictSchema):
@@ -358,8 +367,9 @@ class BookSearchArguments(BookFilters, ListArguments):
             "example": "dune herbert",
         },
     )
-    facets = DelimitedList(
+    facets = DelimitedItems(
         Text(validate=validate.OneOf([facet.value for facet in Facet])),
+        most=_MOST_VALUES,
         load_default=[],
         metadata={"description": "What to count the matches by, with commas between.", "example": ["author", "year"]},
     )
@@ -502,16 +512,14 @@ def _not_far_ahead(year: int) -> None:
         raise ValidationError(f"Must be {latest} at the latest.")
 
 
-class IsbnList(fields.List[str]):
+class IsbnList(Items):
     """ISBNs in their order; the same number twice, in one form or the other, counts once."""
 
     def __init__(self, **kwargs: Any) -> None:
         """Take marshmallow's arguments."""
-        super().__init__(Isbn(), validate=validate.Length(max=_MOST_ISBNS), **kwargs)
+        super().__init__(Isbn(), most=_MOST_ISBNS, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[str | None]:
-        if isinstance(value, list) and len(value) > _MOST_ISBNS:
-            raise ValidationError(f"Must be {_MOST_ISBNS} at most.")
         return list(dict.fromkeys(super()._deserialize(value, attr, data, **kwargs)))
 
 
@@ -546,9 +554,9 @@ class NewContributorSchema(StrictSchema):
     )
 
 
-def _texts(most: int, told: str, **bounds: Any) -> fields.List[str]:
+def _texts(most: int, told: str, **bounds: Any) -> Items:
     metadata = {"description": f"{told}; null clears them."}
-    return fields.List(Text(**bounds), validate=validate.Length(max=most), allow_none=True, metadata=metadata)
+    return Items(Text(**bounds), most=most, allow_none=True, metadata=metadata)
 
 
 class BookChangesSchema(StrictSchema):
@@ -556,14 +564,15 @@ class BookChangesSchema(StrictSchema):
 
     title = Text(max_length=500, metadata={"description": "Can't be cleared.", "example": "Dune"})
     subtitle = Text(max_length=500, allow_none=True, metadata={"description": "Null clears it.", "example": "A novel"})
-    authors = fields.List(
+    authors = Items(
         fields.Nested(NewAuthorSchema),
-        validate=validate.Length(min=1, max=_MOST_ENTRIES),
+        least=1,
+        most=_MOST_ENTRIES,
         metadata={"description": "All of them, in their order."},
     )
-    contributors = fields.List(
+    contributors = Items(
         fields.Nested(NewContributorSchema),
-        validate=validate.Length(max=_MOST_ENTRIES),
+        most=_MOST_ENTRIES,
         allow_none=True,
         metadata={"description": "All of them: illustrators, translators and others; null clears them."},
     )
@@ -612,9 +621,10 @@ class NewBookSchema(BookChangesSchema):
         required=True,
         metadata={"description": "The only field needed beside `authors`.", "example": "Dune"},
     )
-    authors = fields.List(
+    authors = Items(
         fields.Nested(NewAuthorSchema),
-        validate=validate.Length(min=1, max=_MOST_ENTRIES),
+        least=1,
+        most=_MOST_ENTRIES,
         required=True,
         metadata={"description": "At least one, in their order."},
     )

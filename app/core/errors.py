@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
+from itertools import islice
 from typing import Any, ClassVar, TypedDict, TypeVar
 
 import orjson
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 _View = TypeVar("_View", bound=Callable[..., Any])
 RETRY_AFTER_SECONDS = 5
 MAX_BODY_BYTES = 16 * 1024 * 1024
+MOST_FIELD_ERRORS = 100
+# Longer than any name of ours: clients invent others, of any length.
+_LONGEST_NAME = 100
 
 
 class FieldError(TypedDict):
@@ -234,7 +238,7 @@ def problem(
     """The one error answer: problem+json with `code` and `request_id` beside the fields of RFC 9457."""
     body = problem_members(status, code, detail, g.get("request_id")) | dict(members or {})
     if errors:
-        body["errors"] = errors
+        body["errors"] = errors[:MOST_FIELD_ERRORS]
     g.error_code = code
     return Response(
         orjson.dumps(body), status, content_type="application/problem+json", headers=list((headers or {}).items())
@@ -254,7 +258,7 @@ def field_errors(messages: Any, path: tuple[str, ...] = ()) -> Iterator[FieldErr
     """Flatten marshmallow's nested messages: `{"books": {0: {"isbn": ["bad"]}}}` becomes `books.0.isbn`."""
     if isinstance(messages, Mapping):
         for key, below in messages.items():
-            yield from field_errors(below, path if key == "_schema" else (*path, str(key)))
+            yield from field_errors(below, path if key == "_schema" else (*path, str(key)[:_LONGEST_NAME]))
     else:
         for message in messages if isinstance(messages, list) else [messages]:
             yield {"field": ".".join(path) or "body", "message": str(message)}
@@ -272,7 +276,8 @@ def _http_error(error: HTTPException) -> Response:
         return Response(response=error.get_response().response, status=status, headers=error.get_response().headers)
     # webargs puts the messages of a refused schema here, under the part of the request they speak of.
     messages = getattr(error, "data", {}).get("messages", {})
-    errors = [fault for part in messages.values() for fault in field_errors(part)] if status == 422 else []  # noqa: PLR2004
+    faults = (fault for part in messages.values() for fault in field_errors(part)) if status == 422 else ()  # noqa: PLR2004
+    errors = list(islice(faults, MOST_FIELD_ERRORS))
     kept = {name: value for name, value in error.get_response().headers if name in {"Allow", "Retry-After", "Location"}}
     if isinstance(error, BadHost):
         detail = "The Host header names no host."

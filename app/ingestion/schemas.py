@@ -8,7 +8,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from app.core.isbn import InvalidIsbn, normalize_isbn
-from app.core.schemas import Flag, ListArguments, Moment, StrictSchema, Text, WholeNumber, list_of
+from app.core.schemas import Flag, Items, ListArguments, Moment, StrictSchema, Text, WholeNumber, list_of
 from app.ingestion.models import JobStatus, LogAction, Source, Trigger
 from app.ingestion.queries import JOBS, LOGS
 from app.openlibrary.errors import InvalidQuery
@@ -80,14 +80,16 @@ class JobRequestSchema(StrictSchema):
             "example": "author:Tolkien",
         },
     )
-    open_library_keys = fields.List(
+    open_library_keys = Items(
         WorkKey(metadata={"example": "OL45804W"}),
-        validate=validate.Length(min=1, max=MOST_KEYS),
+        least=1,
+        most=MOST_KEYS,
         metadata={"description": "Keys of works, with or without `/works/`."},
     )
-    isbns = fields.List(
+    isbns = Items(
         Isbn(metadata={"example": "978-0-261-10357-3"}),
-        validate=validate.Length(min=1, max=MOST_KEYS),
+        least=1,
+        most=MOST_KEYS,
         metadata={"description": "ISBN-10 or ISBN-13, hyphens allowed."},
     )
     max_works = WholeNumber(
@@ -110,10 +112,11 @@ class JobRequestSchema(StrictSchema):
 class BatchRequestSchema(StrictSchema):
     """Several wishes at once."""
 
-    jobs = fields.List(
+    jobs = Items(
         fields.Nested(JobRequestSchema),
         required=True,
-        validate=validate.Length(min=1, max=MOST_JOBS),
+        least=1,
+        most=MOST_JOBS,
         metadata={
             "description": "Accepted all together, or none.",
             "example": [{"query": "author:Tolkien", "max_works": 100}, {"isbns": ["978-0-261-10357-3"]}],

@@ -8,6 +8,7 @@ from inspect import cleandoc
 from typing import Any
 
 from app.core.errors import (
+    MOST_FIELD_ERRORS,
     BadRequest,
     BodyTooLarge,
     Busy,
@@ -64,8 +65,9 @@ PROBLEM: dict[str, Any] = {
         },
         "errors": {
             "type": "array",
-            "description": "The fields at fault, where it is fields.",
+            "description": f"The fields at fault, where it is fields; the first {MOST_FIELD_ERRORS} of them.",
             "items": _FIELD_ERROR,
+            "maxItems": MOST_FIELD_ERRORS,
             "examples": [[{"field": "name", "message": "Missing data for required field."}]],
         },
     },
