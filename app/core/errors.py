@@ -155,7 +155,7 @@ class BodyTooLarge(DomainError):
 
 
 class UnsupportedMediaType(DomainError):
-    """The body is not declared as JSON."""
+    """The body is not declared as JSON, or is compressed."""
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     code = "unsupported_media_type"

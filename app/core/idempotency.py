@@ -33,6 +33,8 @@ from app.settings import current_settings
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 KEPT_FOR = timedelta(hours=24)
+# Where the gateway names headers that came in several lines, which WSGI has as one.
+REPEATED_HEADERS = "library.repeated_headers"
 _KEPT_HEADERS = ("Location", "Content-Type")
 
 
@@ -76,6 +78,8 @@ def idempotent(view: _View) -> _View:
         key = request.headers.get("Idempotency-Key")
         if key is None:
             return view(*args, **kwargs)
+        if "HTTP_IDEMPOTENCY_KEY" in request.environ.get(REPEATED_HEADERS, ()):
+            raise Invalid.field("Idempotency-Key", "Give it once.")
         if not re.fullmatch(r"[\x20-\x7e]{1,255}", key):
             raise Invalid.field("Idempotency-Key", "Must be 1 to 255 printable ASCII characters.")
         with transaction():

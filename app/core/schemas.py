@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, ClassVar, Final, NoReturn
+from urllib.parse import unquote_plus, unquote_to_bytes
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -278,17 +279,20 @@ class BodyParser(FlaskParser):
         """The parsed body.
 
         Raises:
-            UnsupportedMediaType: the body is not declared as JSON.
+            UnsupportedMediaType: the body is not declared as JSON, or is compressed.
             InvalidJson: it is not JSON in UTF-8.
             BodyTooLarge: it is larger than any body may be.
             BadRequest: it has not come in whole.
         """
         if req.mimetype not in json_types(req.method):
             raise UnsupportedMediaType("Send the body as JSON, with `Content-Type: application/json`.")
+        if req.headers.get("Content-Encoding", "").strip().lower() not in {"", "identity"}:
+            raise UnsupportedMediaType("Send the body uncompressed, without `Content-Encoding`.")
+        body = whole_body(req)
         try:
-            return orjson.loads(whole_body(req))
+            return orjson.loads(body)
         except orjson.JSONDecodeError as error:
-            raise InvalidJson(f"The body is not JSON in UTF-8: {error}.") from error
+            raise InvalidJson(f"The body is not JSON in UTF-8: {_why_not_utf8(body) or error}.") from error
 
     def handle_error(
         self, error: ValidationError, req: Request, schema: Schema, *, error_status_code: int | None, error_headers: Any
@@ -298,6 +302,35 @@ class BodyParser(FlaskParser):
         refusal = UnprocessableEntity()
         refusal.data = {"messages": error.messages}  # type: ignore[attr-defined]  # read by the error handler
         raise refusal
+
+
+def _why_not_utf8(body: bytes) -> str | None:
+    """Where a body is no UTF-8; of that, the JSON parser tells no true place."""
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        return f"the byte 0x{body[error.start]:02x} at offset {error.start} is no part of a character"
+    return None
+
+
+_BEYOND_ASCII = re.compile("%[89A-Fa-f]|[^\x00-\x7f]")
+
+
+def not_utf8(query_string: str) -> list[str]:
+    """The names of a query's parameters that are no UTF-8 when decoded; Werkzeug would give `%ff` for such a byte."""
+    if not _BEYOND_ASCII.search(query_string):
+        return []
+    names = (part.partition("=")[0] for part in query_string.split("&") if not _is_utf8(part))
+    return list(dict.fromkeys(map(unquote_plus, names)))
+
+
+def _is_utf8(part: str) -> bool:
+    try:
+        # WSGI gives bytes beyond ASCII as characters of Latin-1.
+        unquote_to_bytes(part.encode("latin-1")).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def read_query(schema: Schema, given: MultiDict[str, str]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from app.core.cache import generation_etag, note_generation
 from app.core.errors import DomainError
 from app.core.limits import RateLimited
 from app.core.logging import begin_log_context, end_log_context
-from app.core.schemas import read_query
+from app.core.schemas import not_utf8, read_query
 from app.core.tenancy import tenant as as_tenant
 from app.pipeline.hooks import PASSAGE, REFUSAL, REQUEST_ID
 from app.pipeline.passage import Guard, Passage, log_request, request_id_of
@@ -104,6 +104,8 @@ class FastLane:
             return None
         if not admission.generations:
             return None  # Redis is away
+        if not_utf8(passage.query_string):
+            return None  # Flask's side refuses it
         ask = self._cached_views()[route][1]
         query = parse_qsl(passage.query_string, keep_blank_values=True, errors="werkzeug.url_quote")
         with self._app.app_context(), as_tenant(tenant_id):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import orjson
 
 from app.core.errors import MAX_BODY_BYTES, BodyTooLarge, InternalError, problem_members
+from app.core.idempotency import REPEATED_HEADERS
 from app.pipeline.bodies import BODY_REFUSAL, Held, Intake, Loop, Outcome, Patience, Source, Watchman
 from app.pipeline.passage import request_id_of
 
@@ -242,16 +243,19 @@ def _environ(scope: Scope) -> WSGIEnvironment:
     environ["SERVER_NAME"], _, environ["SERVER_PORT"] = scope.server.rpartition(":")
     environ["SERVER_PROTOCOL"] = f"HTTP/{scope.http_version}"
     environ["wsgi.url_scheme"] = scope.scheme
-    variables_before = len(environ)
+    variables_before, repeated = len(environ), set()
     for name, value in scope.headers.items():
         variable = _NAMES.get(name) or _variable(name)
         if variable is None:
             continue
         if variable in environ:
+            repeated.add(variable)
             value = f"{environ[variable]}{';' if name == 'cookie' else ','}{value}"  # noqa: PLW2901 - one value of both
         environ[variable] = value
     if len(environ) - variables_before < len(scope.headers):
         _stand_in(environ, scope.headers)
+    if repeated:
+        environ[REPEATED_HEADERS] = repeated
     if "HTTP_HOST" not in environ:
         environ["HTTP_HOST"] = scope.authority or ""
     return environ

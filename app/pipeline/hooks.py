@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any
 
@@ -14,7 +15,7 @@ from app.core.cache import generation_etag, make_conditional, not_modified, note
 from app.core.errors import MAX_BODY_BYTES, BodyTooLarge, DomainError, FieldError, Invalid, NotFound
 from app.core.limits import RateLimited
 from app.core.logging import fresh_log_context, log_context, set_log_context
-from app.core.schemas import whole_body
+from app.core.schemas import not_utf8, whole_body
 from app.core.security import ANONYMOUS, acting_as
 from app.core.tenancy import tenant
 from app.pipeline.bodies import BODY_REFUSAL
@@ -85,8 +86,15 @@ def _admit() -> Response | None:
         _enter(passage)
         if passage.admission:
             g.limit_states = passage.admission.states
+    _refuse_parameters(not_utf8(passage.query_string), "Must be UTF-8, percent-encoded.")
     _refuse_what_nobody_reads(getattr(view, "reads", set()))
     return _from_cache(passage) if passage.cached else None
+
+
+def _refuse_parameters(names: Iterable[str], message: str) -> None:
+    faults: list[FieldError] = [{"field": name, "message": message} for name in names]
+    if faults:
+        raise Invalid("Some values are not acceptable; see `errors`.", errors=faults)
 
 
 def _refuse_what_nobody_reads(reads: set[str]) -> None:
@@ -95,9 +103,8 @@ def _refuse_what_nobody_reads(reads: set[str]) -> None:
     Raises:
         Invalid: there is one.
     """
-    if "query" not in reads and request.args:
-        faults: list[FieldError] = [{"field": name, "message": "Unknown field."} for name in request.args]
-        raise Invalid("Some values are not acceptable; see `errors`.", errors=faults)
+    if "query" not in reads:
+        _refuse_parameters(request.args, "Unknown field.")
     has_body = request.content_length or "Transfer-Encoding" in request.headers
     if "json" not in reads and request.method != "GET" and has_body and whole_body(request).strip() not in {b"", b"{}"}:
         raise Invalid.field("body", "This operation takes no body.")
@@ -134,7 +141,7 @@ def _from_cache(passage: Passage) -> Response | None:
 def _finish(response: Response) -> Response:
     if "keep" in g:
         _keep(response, g.keep)
-    response = make_conditional(response)
+    response = _without_page(make_conditional(response))
     headers = response.headers
     actor = g.get("actor")
     is_private = actor is not None and "Cache-Control" not in headers
@@ -151,6 +158,19 @@ def _finish(response: Response) -> Response:
         **log_context(),
         **ids,
     )
+    return response
+
+
+def _without_page(response: Response) -> Response:
+    """Redirects and answers to OPTIONS are for programs: without HTML, and what is empty without a type."""
+    if response.is_streamed:
+        return response
+    if 300 <= response.status_code < 400:  # noqa: PLR2004
+        response.set_data(b"")
+    if request.method == "OPTIONS" and response.status_code == 200:  # noqa: PLR2004
+        response.status_code = 204
+    if not response.get_data():
+        response.headers.pop("Content-Type", None)
     return response
 
 

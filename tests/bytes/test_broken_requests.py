@@ -109,6 +109,16 @@ def test_a_key_that_is_not_ascii_is_refused(site: Site) -> None:
     assert made(site) == before
 
 
+def test_a_key_in_two_lines_is_refused(site: Site) -> None:
+    before = made(site)
+    with site.wire() as wire:
+        wire.send(site.post(f"Content-Length: {len(BOOK)}", "Idempotency-Key: one", "Idempotency-Key: two") + BOOK)
+        reply = wire.reply()
+
+    assert (reply.status, reply.json["errors"]) == (422, [{"field": "Idempotency-Key", "message": "Give it once."}])
+    assert made(site) == before
+
+
 def test_a_precondition_that_is_not_ascii_does_not_hold(site: Site) -> None:
     with site.wire() as wire:
         wire.send(site.post(f"Content-Length: {len(BOOK)}") + BOOK)

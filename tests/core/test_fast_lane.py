@@ -40,7 +40,7 @@ def read(library: Library, query: str = "", **headers: str) -> TestResponse:
 
 
 def test_arguments_arrive_as_through_flask(probes: Probes, library: Library) -> None:
-    queries = ["", "?limit=7", "?limit=7&cursor=%C3%BC+x", "?cursor=a%26b", "?cursor=%FF"]
+    queries = ["", "?limit=7", "?limit=7&cursor=%C3%BC+x", "?cursor=a%26b"]
     for query in queries:
         assert read(library, query).status_code == 200
     fast, probes.arguments = probes.arguments, []
@@ -49,7 +49,7 @@ def test_arguments_arrive_as_through_flask(probes: Probes, library: Library) -> 
         assert read(library, query, **THROUGH_FLASK).status_code == 200
 
     assert fast == probes.arguments
-    assert fast[:4] == [
+    assert fast == [
         {"limit": 50, "cursor": None},
         {"limit": 7, "cursor": None},
         {"limit": 7, "cursor": "ü x"},
@@ -67,7 +67,10 @@ def test_both_sides_answer_alike(library: Library) -> None:
     }
 
 
-@pytest.mark.parametrize("query", ["?limit=0", "?limit=x", "?nothing=1", "?limit=1&limit=2", "?cursor=", "?cursor=%00"])
+@pytest.mark.parametrize(
+    "query",
+    ["?limit=0", "?limit=x", "?nothing=1", "?limit=1&limit=2", "?cursor=", "?cursor=%00", "?cursor=%FF"],
+)
 def test_both_sides_refuse_alike(probes: Probes, library: Library, query: str) -> None:
     fast, flask = read(library, query), read(library, query, **THROUGH_FLASK)
 

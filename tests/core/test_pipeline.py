@@ -337,6 +337,6 @@ def test_only_configured_origins_may_read_answers(make_app: Callable[..., Flask]
     assert allowed.headers["Access-Control-Allow-Origin"] == "https://app.example.org"
     assert "Origin" in allowed.headers["Vary"]
     assert "Access-Control-Allow-Origin" not in other.headers
-    assert preflight.status_code == 200
+    assert preflight.status_code == 204
     assert "POST" in preflight.headers["Access-Control-Allow-Methods"]
     assert "Idempotency-Key" in preflight.headers["Access-Control-Allow-Headers"]

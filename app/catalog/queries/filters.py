@@ -6,6 +6,7 @@ filters narrow the list.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
@@ -15,6 +16,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, TEXT, array
 
 from app.catalog.models import TERM_LENGTH, UNKNOWN_YEAR, Author, Book, BookAuthor, BookTerm, TermKind
 from app.core.database import Question
+from app.core.errors import Invalid
 from app.core.schemas import parse_id
 from app.core.tenancy import own
 from app.core.text import folded
@@ -72,8 +74,14 @@ BOOK_FILTERS: Final[Mapping[str, ColumnElement[bool]]] = {**term_filters(Book.id
 
 
 def narrowed_by(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of `BOOK_FILTERS` for what a client asked; filters that were not given are left out."""
+    """The values of `BOOK_FILTERS` for what a client asked; filters that were not given are left out.
+
+    Raises:
+        Invalid: the years end before they begin.
+    """
     chosen = {name: value for name, value in arguments.items() if value not in (None, [])}
+    if chosen.get("year_from", UNKNOWN_YEAR) > chosen.get("year_to", math.inf):
+        raise Invalid.field("year_to", "Must not be before year_from.")
     if "available" in chosen:
         chosen["available" if chosen.pop("available") else "unavailable"] = True
     if all(parse_id(value) for value in chosen.get("author", [""])):
