@@ -49,6 +49,7 @@ BEYOND_SCHEMAS = [
     (r"website", r"not a valid URL", "a URI may be of any scheme, a website's is not"),
     (r"expires_at", r"in the future", "time goes on"),
     (r"first_publish_year", r"at the latest", "the latest year moves on"),
+    (r"year_to", r"before year_from", "two parameters that bound one range"),
     (r"overrides\.\w+", r"not both", "two fields that speak of the same thing"),
     (r"q", r"at least 2 characters|a letter or a digit", "what counts is what is left when signs are taken out"),
     (
