@@ -23,6 +23,7 @@ from limits.strategies import MovingWindowRateLimiter
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
+from app.core.logging import SeldomWarning
 from app.extensions import PatientRedis
 
 log = logging.getLogger(__name__)
@@ -179,6 +180,8 @@ class Gate:
         self._owing = threading.Lock()
         self._later: threading.Timer | None = None
         self._processes = processes
+        self._warn_away = SeldomWarning(log, "redis.away")
+        self._warn_delayed = SeldomWarning(log, "cache.touch_delayed")
         self._alone = MovingWindowRateLimiter(MemoryStorage())
 
     def ask(
@@ -204,7 +207,7 @@ class Gate:
             with self._client.asking():
                 answer = self._run(len(keys), *keys, *arguments)
         except (RedisError, OSError) as error:
-            log.warning("redis.away", extra={"error": type(error).__name__})
+            self._warn_away(error=type(error).__name__)
             raise RedisAway from error
         return _read(answer, windows, len(generation_keys))
 
@@ -231,7 +234,7 @@ class Gate:
                     self._line.send("SET", key, time.time_ns(), "EX", GENERATION_SECONDS)
                 self._strike_off(key, move)
         except (RedisError, OSError) as error:
-            log.warning("cache.touch_delayed", extra={"error": type(error).__name__})
+            self._warn_delayed(error=type(error).__name__)
             self._settle_later()
 
     def _strike_off(self, key: str, move: object) -> None:

@@ -11,9 +11,9 @@ import click
 from flask.cli import AppGroup
 from marshmallow import ValidationError
 from psycopg2 import Error as DriverError
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
-from app.core.errors import DomainError, FieldError, field_errors
+from app.core.errors import DomainError, FieldError, database_is_away, field_errors
 from app.core.security import SYSTEM, acting_as
 
 
@@ -36,7 +36,9 @@ class CommandGroup(AppGroup):
             raise click.ClickException(_lines(list(field_errors(error.messages)))) from error
         except DomainError as error:
             raise click.ClickException(_why(error)) from error
-        except OperationalError as error:
+        except DBAPIError as error:
+            if not database_is_away(error):
+                raise
             raise click.ClickException(postgresql_says(error)) from error
         except OSError as error:
             if error.filename is None:

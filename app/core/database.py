@@ -19,6 +19,8 @@ from uuid import UUID
 import orjson
 from flask import Flask
 from flask_sqlalchemy.session import Session as FlaskSession
+from psycopg2 import DatabaseError as DriverDatabaseError
+from psycopg2 import Error as DriverError
 from psycopg2 import InterfaceError as DriverInterfaceError
 from psycopg2 import OperationalError as DriverOperationalError
 from psycopg2.errors import QueryCanceled
@@ -26,14 +28,14 @@ from psycopg2.extensions import new_type, register_type
 from sqlalchemy import Select, event, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import InstrumentedAttribute, ORMExecuteState, Session, SessionTransaction
 from sqlalchemy.orm.scoping import scoped_session
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.sql import ClauseElement
 
-from app.core.errors import DatabaseUnavailable, QuestionTooSlow
+from app.core.errors import DatabaseUnavailable, QuestionTooSlow, database_is_away
 from app.core.tenancy import tenant_id_or_none
 from app.extensions import db
 from app.settings import Settings
@@ -316,16 +318,31 @@ def _plain(value: Any) -> Any:
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
+class _ConnectionLost(Exception):
+    """PostgreSQL went away under a question, or was not to be reached."""
+
+
+def _is_lost(error: DriverError | DBAPIError) -> bool:
+    """True where PostgreSQL has not answered at all.
+
+    Of a backend that was killed the driver knows no more than that: it raises the most general of its errors, without
+    a code of PostgreSQL's, and takes the connection for open.
+    """
+    if isinstance(error, DBAPIError):
+        return database_is_away(error)
+    if isinstance(error, DriverOperationalError | DriverInterfaceError):
+        return True
+    return type(error) is DriverDatabaseError and error.pgcode is None
+
+
 def _fetch_patiently(message: str, parameters: Mapping[str, Any]) -> list[Row]:
     try:
         return _fetch(message, parameters)
-    except QueryCanceled as error:
-        raise QuestionTooSlow from error
-    except (DriverOperationalError, DriverInterfaceError, OperationalError):
+    except _ConnectionLost:
         log.info("database.read_retried")
     try:
         return _fetch(message, parameters)
-    except (DriverOperationalError, DriverInterfaceError, OperationalError) as error:
+    except _ConnectionLost as error:
         raise DatabaseUnavailable from error
 
 
@@ -339,8 +356,10 @@ def _fetch_within_transaction(sql: str, parameters: Mapping[str, Any]) -> list[R
         return list(cursor.fetchall())
     except QueryCanceled as error:
         raise QuestionTooSlow from error
-    except (DriverOperationalError, DriverInterfaceError) as error:
-        raise DatabaseUnavailable from error
+    except DriverError as error:
+        if _is_lost(error):
+            raise DatabaseUnavailable from error
+        raise
     finally:
         cursor.close()
 
@@ -352,6 +371,10 @@ def _connection_for_reads() -> PoolProxiedConnection:
         # It has been waited for once, and is not again.
         log.warning("database.pool_exhausted")
         raise DatabaseUnavailable from error
+    except (DriverError, DBAPIError) as error:
+        if _is_lost(error):
+            raise _ConnectionLost from error
+        raise
 
 
 def _fetch(message: str, parameters: Mapping[str, Any]) -> list[Row]:
@@ -360,12 +383,14 @@ def _fetch(message: str, parameters: Mapping[str, Any]) -> list[Row]:
         cursor = pooled.cursor()
         cursor.execute(message, parameters)
         return list(cursor.fetchall())
-    except QueryCanceled:
-        raise
-    except (DriverOperationalError, DriverInterfaceError):
+    except QueryCanceled as error:
+        raise QuestionTooSlow from error
+    except DriverError as error:
+        if not _is_lost(error):
+            raise
         pooled.invalidate()
         # Every other idle connection dates from before the server went away as well.
         db.engines[READS].dispose()
-        raise
+        raise _ConnectionLost from error
     finally:
         pooled.close()

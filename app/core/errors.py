@@ -286,11 +286,16 @@ def _http_error(error: HTTPException) -> Response:
     return problem(status, _CODES.get(status, "http_error"), detail, errors=errors, headers=kept)
 
 
+def database_is_away(error: DBAPIError) -> bool:
+    """True where PostgreSQL, rather than the statement, is at fault; the driver has several classes for that."""
+    return isinstance(error, OperationalError) or error.connection_invalidated
+
+
 def _database_error(error: DBAPIError) -> Response:
     if isinstance(error.orig, pg.QueryCanceled):
         log.warning("database.statement_timeout")
         return _domain_error(QuestionTooSlow())
-    if isinstance(error, OperationalError) or error.connection_invalidated:
+    if database_is_away(error):
         log.warning("database.unavailable", extra={"error": type(error.orig).__name__})
         return _domain_error(DatabaseUnavailable())
     return _unexpected_error(error)

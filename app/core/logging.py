@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
@@ -53,6 +55,33 @@ def begin_log_context(**fields: str) -> Token[dict[str, str]]:
 def end_log_context(token: Token[dict[str, str]]) -> None:
     """Go back to the ids that were there before."""
     _context.reset(token)
+
+
+class SeldomWarning:
+    """A warning that every request may give rise to: logged once a second and process, with the number of those kept.
+
+    The first comes at once; `unlogged` tells how many came after the line before.
+    """
+
+    EVERY_SECONDS = 1.0
+
+    def __init__(self, log: logging.Logger, event: str) -> None:
+        """Begin with none."""
+        self._log = log
+        self._event = event
+        self._due_at = 0.0
+        self._unlogged = 0
+        self._turn = threading.Lock()
+
+    def __call__(self, **fields: Any) -> None:
+        """Log it, or count it."""
+        with self._turn:
+            now = time.monotonic()
+            if now < self._due_at:
+                self._unlogged += 1
+                return
+            unlogged, self._unlogged, self._due_at = self._unlogged, 0, now + self.EVERY_SECONDS
+        self._log.warning(self._event, extra={**fields, "unlogged": unlogged})
 
 
 def configure_logging(settings: Settings) -> None:

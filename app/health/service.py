@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 
@@ -15,6 +16,8 @@ from app.core.database import Question
 from app.core.errors import DomainError
 from app.core.queue import WORKER_HEARTBEAT_KEY
 from app.extensions import redis
+
+log = logging.getLogger(__name__)
 
 PROBE_SECONDS = 2.0
 OK, UNAVAILABLE = "ok", "unavailable"
@@ -34,6 +37,10 @@ def _within(app: Flask, probe: Callable[[], bool]) -> bool:
         with app.app_context():
             return probe()
     except (DomainError, RedisError, SQLAlchemyError, OSError):
+        return False
+    except Exception:
+        # Whoever asks about its health wants an answer also where the fault is none that was thought of.
+        log.exception("health.probe_failed")
         return False
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from flask import Flask
 from redis.connection import ConnectionPool
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.core.admission import RETRY_SECONDS, Gate
 from app.core.cache import Generation, generation_key, touch
+from app.core.logging import SeldomWarning
 from app.core.tenancy import tenant
 from app.extensions import PatientRedis, redis
 from deploy.local.engines import Engines
+from tests.core.conftest import LogLines
 from tests.core.probes import Probes
 from tests.local_stack.processes import wait_until
 
@@ -88,3 +92,35 @@ def test_a_move_that_comes_while_another_is_told_is_not_forgotten() -> None:
     gate.ask([])
 
     assert pool.crossed.sent == ["SET", "SET", "SET", "EVALSHA"]
+
+
+def test_that_redis_is_away_is_logged_once_a_second(
+    make_breakable_app: Callable[..., Flask], breakable: Engines, request: pytest.FixtureRequest
+) -> None:
+    library = Probes(make_breakable_app()).library("quiet")
+    # Making an app sets up logging anew, so that these come after it.
+    log_lines: LogLines = request.getfixturevalue("log_lines")
+    library.get("/probes/plain")
+    breakable.stop_redis()
+    try:
+        library.post("/probes/touched")
+        began = time.monotonic()
+        asked = sum(library.get("/probes/plain").status_code == 200 for _ in range(40))
+        seconds = time.monotonic() - began
+    finally:
+        breakable.start_redis()
+
+    assert asked == 40
+    for event in ("redis.away", "cache.touch_delayed"):
+        assert 1 <= len(log_lines.all(event)) <= 3 + seconds, event
+
+
+def test_a_warning_that_is_seldom_logged_tells_how_many_there_were(log_lines: LogLines) -> None:
+    warn = SeldomWarning(logging.getLogger("tests"), "it.happened")
+    warn.EVERY_SECONDS = 0.2
+    for number in range(5):
+        warn(number=number)
+    time.sleep(0.25)
+    warn(number=5)
+
+    assert [(line["number"], line["unlogged"]) for line in log_lines.all("it.happened")] == [(0, 0), (5, 4)]

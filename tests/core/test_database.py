@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import orjson
+import psycopg2
 import pytest
 from flask import Flask
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import bindparam, event, select, text
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import IntegrityError
 
@@ -256,6 +260,51 @@ def test_after_a_restart_of_postgresql_the_next_request_works(
 
     assert (read.status_code, written.status_code) == (200, 200)
     assert set(many) == {200}
+
+
+def test_after_the_crash_of_a_backend_requests_are_answered_again(
+    make_breakable_app: Callable[..., Flask], breakable: Engines
+) -> None:
+    app = make_breakable_app()
+    library = Probes(app).library("crashed")
+    statuses: list[int] = []
+    for _ in range(3):
+        use_many_connections(library)
+        # These servers commit without waiting for the disk: what was written a moment ago might be lost as well.
+        time.sleep(1)
+        with app.app_context():
+            os.kill(Question(text("SELECT pg_backend_pid()")).value(), signal.SIGKILL)
+        began = time.monotonic()
+        while time.monotonic() - began < 15:
+            seen = [library.app.test_client().get("/health/ready").status_code, *use_many_connections(library)]
+            seen.append(library.patch("", {"name": "Written after a crash"}, role="admin").status_code)
+            statuses += seen
+            if set(seen) == {200}:
+                break
+            time.sleep(0.2)
+
+    assert set(statuses) <= {200, 503}
+    assert set(seen) == {200}
+
+
+def test_an_error_without_any_answer_of_postgresqls_is_a_lost_connection(app: Flask, library: Library) -> None:
+    class Killed(psycopg2.extensions.cursor):
+        """A cursor as of a backend that was killed: to the driver, the connection is still open."""
+
+        def execute(self, *_: Any) -> None:
+            raise psycopg2.DatabaseError("server closed the connection unexpectedly")
+
+    def kill(pooled: Any, *_: Any) -> None:
+        pooled.cursor_factory = Killed
+
+    with app.app_context(), tenant(library.id):
+        event.listen(db.engines["reads"], "checkout", kill)
+        try:
+            with pytest.raises(DatabaseUnavailable):
+                Question(text("SELECT 1")).all()
+        finally:
+            event.remove(db.engines["reads"], "checkout", kill)
+        assert Question(text("SELECT 1")).value() == 1
 
 
 def use_many_connections(library: Library) -> list[int]:

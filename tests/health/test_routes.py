@@ -92,6 +92,16 @@ def test_without_redis_it_is_unwell_but_ready(make_breakable_app: Callable[..., 
     assert client.get("/health").status_code == 200
 
 
+def test_a_probe_that_fails_as_nobody_foresaw_is_unavailable(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(service._PROBES, "redis", lambda: 1 / 0)
+
+    answer = client.get("/health/ready")
+
+    assert (answer.status_code, answer.get_json()["redis"]) == (200, "unavailable")
+
+
 def test_without_postgresql_it_is_neither_well_nor_ready(
     make_breakable_app: Callable[..., Flask], breakable: Engines
 ) -> None:

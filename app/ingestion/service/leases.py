@@ -20,11 +20,12 @@ from uuid import UUID, uuid4
 from flask import Flask, current_app
 from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import INTERVAL
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.sql.functions import Function
 
 from app.core.database import transaction
+from app.core.errors import database_is_away
 from app.extensions import db
 from app.ingestion.models import QueueEntry
 from app.settings import current_settings
@@ -185,7 +186,9 @@ def patiently(write: Callable[[], _T]) -> _T:
     for pause in PAUSES_SECONDS:
         try:
             return write()
-        except (OperationalError, PoolTimeoutError) as error:
+        except (DBAPIError, PoolTimeoutError) as error:
+            if isinstance(error, DBAPIError) and not database_is_away(error):
+                raise
             log.warning("ingestion.write_repeated", extra={"error": type(error).__name__})
             time.sleep(pause)
     return write()

@@ -16,11 +16,12 @@ from typing import Final
 from sqlalchemy import delete, func, literal, select, update
 from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from app.catalog import service as catalog
 from app.core.clock import new_id, utc_now
 from app.core.database import transaction
+from app.core.errors import database_is_away
 from app.core.sets import inserting, run, table_of
 from app.extensions import db
 from app.ingestion import queries
@@ -72,9 +73,9 @@ def record_page(taken: Slice, page: Page) -> None:
     """
     try:
         patiently(partial(_write, taken, page))
-    except OperationalError:
-        raise
     except (DBAPIError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        if isinstance(error, DBAPIError) and database_is_away(error):
+            raise
         log.warning("ingestion.page_divided", extra={"items": len(page.items), "error": type(error).__name__})
         _write_divided(taken, page, error)
 
