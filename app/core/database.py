@@ -343,7 +343,8 @@ def _fetch_patiently(message: str, parameters: Mapping[str, Any]) -> list[Row]:
     try:
         return _fetch(message, parameters)
     except _ConnectionLost as error:
-        raise DatabaseUnavailable from error
+        # What PostgreSQL or its driver said: whoever runs a command is told.
+        raise DatabaseUnavailable from error.__cause__
 
 
 def _fetch_within_transaction(sql: str, parameters: Mapping[str, Any]) -> list[Row]:
