@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -314,7 +315,9 @@ def test_a_header_of_64_kb_is_read(site: Site) -> None:
 @pytest.mark.parametrize("headers", [["X-Many: 1"] * 200, ["X-Long: " + "x" * 2_000_000]])
 def test_too_many_headers_are_refused_bare(site: Site, headers: list[str]) -> None:
     with site.wire() as wire:
-        wire.send(site.head("GET", "/health/live", *headers))
+        # The server answers, and hangs up, before it has read all of it.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            wire.send(site.head("GET", "/health/live", *headers))
 
         assert wire.line() == "HTTP/1.1 431 Request Header Fields Too Large"
     assert site.answers()
