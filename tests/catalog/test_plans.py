@@ -30,6 +30,9 @@ from app.settings import Settings
 from tests.conftest import empty
 from tests.explained import explained
 
+# A hundred thousand books are written first, which a busy machine takes minutes for.
+pytestmark = pytest.mark.timeout(400)
+
 BOOKS: Final = 100_000
 LARGE: Final = UUID("0193a000-0000-7000-8000-000000000001")
 SMALL: Final = UUID("0193a000-0000-7000-8000-000000000002")
