@@ -131,7 +131,7 @@ class BadRequest(DomainError):
 
 
 class InvalidJson(BadRequest):
-    """The body is not JSON in UTF-8."""
+    """The body is not JSON in UTF-8, or has a key twice."""
 
     code = "invalid_json"
 
@@ -155,7 +155,7 @@ class BodyTooLarge(DomainError):
 
 
 class UnsupportedMediaType(DomainError):
-    """The body is not declared as JSON, or is compressed."""
+    """The body is not declared as JSON in UTF-8, or is compressed."""
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     code = "unsupported_media_type"
@@ -210,6 +210,7 @@ _CODES = {
 }
 _DETAILS = {
     404: "There is nothing at this address.",
+    405: "This address has other methods; the header Allow lists them.",
     422: "Some values are not acceptable; see `errors`.",
 }
 
@@ -261,7 +262,7 @@ def field_errors(messages: Any, path: tuple[str, ...] = ()) -> Iterator[FieldErr
             yield from field_errors(below, path if key == "_schema" else (*path, str(key)[:_LONGEST_NAME]))
     else:
         for message in messages if isinstance(messages, list) else [messages]:
-            yield {"field": ".".join(path) or "body", "message": str(message)}
+            yield {"field": ".".join(path) if path else "body", "message": str(message)}
 
 
 def _domain_error(error: DomainError) -> Response:

@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 SMALL_BYTES = 16 * 1024
 LINGER_BYTES = 4 * MAX_BODY_BYTES
 _LOOK_SECONDS = 0.25
-# Where the application finds why there is no body.
-BODY_REFUSAL = "library.body_refusal"
+# Where the application finds why there is no body, or what is wrong with the head.
+GATEWAY_REFUSAL = "library.gateway_refusal"
 
 
 @dataclass(frozen=True, slots=True)

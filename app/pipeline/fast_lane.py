@@ -24,6 +24,7 @@ from app.core.limits import RateLimited
 from app.core.logging import begin_log_context, end_log_context
 from app.core.schemas import not_utf8, read_query
 from app.core.tenancy import tenant as as_tenant
+from app.pipeline.bodies import GATEWAY_REFUSAL
 from app.pipeline.hooks import PASSAGE, REFUSAL, REQUEST_ID
 from app.pipeline.passage import Guard, Passage, log_request, request_id_of
 
@@ -84,7 +85,7 @@ class FastLane:
             return None
 
     def _passage(self, environ: WSGIEnvironment) -> tuple[Passage | None, str]:
-        if environ["REQUEST_METHOD"] != "GET" or "HTTP_ORIGIN" in environ:
+        if environ["REQUEST_METHOD"] != "GET" or "HTTP_ORIGIN" in environ or GATEWAY_REFUSAL in environ:
             return None, ""
         if environ.get("HTTP_IF_NONE_MATCH", "").strip() == "*":
             return None, ""  # whether there is anything shows only in the answer

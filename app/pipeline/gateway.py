@@ -8,6 +8,7 @@ pool of threads: one without a body goes to the application at once, any other w
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -17,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
-from app.core.errors import MAX_BODY_BYTES, BodyTooLarge, InternalError, problem_members
+from app.core.errors import MAX_BODY_BYTES, BadRequest, BodyTooLarge, InternalError, problem_members
 from app.core.idempotency import REPEATED_HEADERS
-from app.pipeline.bodies import BODY_REFUSAL, Held, Intake, Loop, Outcome, Patience, Source, Watchman
+from app.pipeline.bodies import GATEWAY_REFUSAL, Held, Intake, Loop, Outcome, Patience, Source, Watchman
 from app.pipeline.passage import request_id_of
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ _NAMES = {
 } | {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}  # fmt: skip
 # No text of any header that the application understands.
 _NOT_ASCII = "\xff"
+# A name, or an address of either kind, and perhaps a port (RFC 9110, 7.2); a name may be empty.
+_HOST = re.compile(r"(?:[\w.~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?", re.ASCII)
+# No text of any host.
+_NO_HOST = "/"
 _EVENTS = "text/event-stream"
 # What a stream may send: the server queues it for as long as the client doesn't read, and doesn't tell. It is enough
 # for a thousand events, and whoever follows comes back for more.
@@ -116,6 +121,9 @@ class Gateway:
         exchange = arrival.proto
         try:
             environ = _environ(arrival.scope)
+            fault = _fault_in_head(environ)
+            if fault:
+                environ[GATEWAY_REFUSAL] = BadRequest(fault)
             if environ.get("CONTENT_LENGTH", "0") == "0" and "HTTP_TRANSFER_ENCODING" not in environ:
                 self._answer(exchange, environ, b"")
             else:
@@ -147,7 +155,7 @@ class Gateway:
         if outcome.refusal is None:
             self._answer(arrival.proto, environ, outcome.body)
         else:
-            environ[BODY_REFUSAL] = outcome.refusal
+            environ[GATEWAY_REFUSAL] = outcome.refusal
             self._answer(arrival.proto, environ, b"", release=arrival.done)
 
     def _answer(
@@ -257,8 +265,18 @@ def _environ(scope: Scope) -> WSGIEnvironment:
     if repeated:
         environ[REPEATED_HEADERS] = repeated
     if "HTTP_HOST" not in environ:
-        environ["HTTP_HOST"] = scope.authority or ""
+        # HTTP/1.1 insists on the header; HTTP/1.0 doesn't know it.
+        environ["HTTP_HOST"] = scope.authority or (_NO_HOST if scope.http_version == "1.1" else "")
     return environ
+
+
+def _fault_in_head(environ: WSGIEnvironment) -> str | None:
+    """What HTTP itself forbids in a head, and the server lets through."""
+    if environ.get("HTTP_TRANSFER_ENCODING", "chunked").lower() != "chunked":
+        return "A body may be chunked, and have no other transfer coding."
+    if not _HOST.fullmatch(environ["HTTP_HOST"]) or "HTTP_HOST" in environ.get(REPEATED_HEADERS, ()):
+        return "The Host header must name one host."
+    return None
 
 
 def _variable(name: str) -> str | None:

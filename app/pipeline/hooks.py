@@ -18,7 +18,7 @@ from app.core.logging import fresh_log_context, log_context, set_log_context
 from app.core.schemas import not_utf8, whole_body
 from app.core.security import ANONYMOUS, acting_as
 from app.core.tenancy import tenant
-from app.pipeline.bodies import BODY_REFUSAL
+from app.pipeline.bodies import GATEWAY_REFUSAL
 from app.pipeline.passage import Guard, Passage, log_request, request_id_of
 from app.settings import Settings, current_settings
 
@@ -46,8 +46,8 @@ def _begin() -> None:
     g.started = time.perf_counter()
     g.around = ExitStack()
     g.around.enter_context(fresh_log_context(request_id=g.request_id))
-    if BODY_REFUSAL in request.environ:
-        raise request.environ[BODY_REFUSAL]
+    if GATEWAY_REFUSAL in request.environ:
+        raise request.environ[GATEWAY_REFUSAL]
     if (request.content_length or 0) > MAX_BODY_BYTES:
         raise BodyTooLarge
     if "\0" in request.path:

@@ -225,6 +225,27 @@ def test_a_length_in_doubt_is_refused_and_the_connection_closed(site: Site, fram
     assert site.answers()
 
 
+@pytest.mark.parametrize("coding", ["gzip, chunked", "identity, chunked", "x, Chunked"])
+def test_a_coding_beside_chunks_is_refused(site: Site, coding: str) -> None:
+    before = made(site)
+    heads = [site.post(f"Transfer-Encoding: {coding}"), site.head("GET", site.books, f"Transfer-Encoding: {coding}")]
+    for head in heads:
+        with site.wire() as wire:
+            wire.send(head + f"{len(BOOK):x}\r\n{BOOK}\r\n0\r\n\r\n")
+            reply = wire.reply()
+
+        assert (reply.status, reply.json["code"]) == (400, "bad_request")
+        assert "chunked" in reply.json["detail"]
+    assert made(site) == before
+
+
+def test_chunks_in_capitals_are_chunks(site: Site) -> None:
+    with site.wire() as wire:
+        wire.send(site.post("Transfer-Encoding: Chunked") + f"{len(BOOK):x}\r\n{BOOK}\r\n0\r\n\r\n")
+
+        assert wire.reply().status == 201
+
+
 def test_no_request_hides_in_another(site: Site) -> None:
     hidden = site.head("GET", "/health/live")
     with site.wire() as wire:
@@ -247,6 +268,46 @@ def test_requests_in_a_row_are_answered_in_order(site: Site) -> None:
         wire.send((site.head("GET", "/health/live") + post) * 10)
 
         assert [wire.reply().status for _ in range(20)] == [200, 422] * 10
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Host: a b/c"],
+        ["Host: [::1"],
+        ["Host: /"],
+        ["Host: library:port"],
+        ["Host: me@library"],
+        ["Host: caf\xe9"],
+        ["Host: one", "Host: two"],
+    ],
+)
+def test_a_host_that_is_none_is_refused(site: Site, lines: list[str], version: str) -> None:
+    for path in ("/health/live", site.books):
+        with site.wire() as wire:
+            wire.send("\r\n".join([f"GET {path} HTTP/{version}", *lines, f"Authorization: Bearer {site.key}", "", ""]))
+            reply = wire.reply()
+
+        assert (reply.status, reply.json["code"]) == (400, "bad_request")
+        assert "Host" in reply.json["detail"]
+
+
+def test_http_1_1_without_a_host_is_refused(site: Site) -> None:
+    with site.wire() as wire:
+        wire.send("GET /health/live HTTP/1.1\r\n\r\n")
+        reply = wire.reply()
+
+    assert (reply.status, reply.json["code"]) == (400, "bad_request")
+    assert "Host" in reply.json["detail"]
+
+
+@pytest.mark.parametrize("host", ["library:8080", "[::1]:5000", "127.0.0.1", "web_1", "xn--bcher-kva.example.", ""])
+def test_a_host_may_be_a_name_or_an_address_and_have_a_port(site: Site, host: str) -> None:
+    with site.wire() as wire:
+        wire.send(f"GET /health/live HTTP/1.1\r\nHost: {host}\r\n\r\n")
+
+        assert wire.reply().status == 200
 
 
 def test_http_1_0_is_answered(site: Site) -> None:

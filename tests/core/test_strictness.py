@@ -15,6 +15,35 @@ def test_parameters_of_an_operation_that_takes_none_are_refused(library: Library
     assert answer.json["errors"] == [{"field": "nonsense", "message": "Unknown field."}]
 
 
+@pytest.mark.parametrize("path", ["?=1", "/books?=1"])
+def test_a_parameter_without_a_name_is_told_as_it_is(library: Library, path: str) -> None:
+    answer = library.get(path)
+
+    assert answer.status_code == 422
+    assert answer.json["errors"] == [{"field": "", "message": "Unknown field."}]
+
+
+def test_a_field_without_a_name_is_told_as_it_is(library: Library) -> None:
+    answer = library.post("/books", {"title": "Dune", "authors": [{"name": "Frank Herbert", "": 1}], "": 1})
+
+    assert [error["field"] for error in answer.json["errors"]] == ["authors.0.", ""]
+
+
+def test_an_object_with_far_too_many_fields_is_told_how_many_it_may_have(library: Library) -> None:
+    key = {f"k{number}": 1 for number in range(200)}
+
+    answer = library.post("/service-accounts", {"name": "x", "role": "lms", **key}, role="admin")
+
+    assert answer.json["errors"] == [{"field": "body", "message": "Must not have 202 fields, but at most 4."}]
+
+
+def test_of_another_method_the_way_out_is_told(library: Library) -> None:
+    answer = library.call("PUT", "/books")
+
+    assert (answer.status_code, answer.json["code"]) == (405, "method_not_allowed")
+    assert answer.json["detail"] == "This address has other methods; the header Allow lists them."
+
+
 def test_a_parameter_given_twice_is_refused_whatever_was_loaded_before(library: Library) -> None:
     BookListArguments().load({})
 

@@ -57,6 +57,25 @@ def test_a_body_that_is_said_to_be_as_it_is_is_taken(library: Library, encoding:
     assert library.post("/books", body, role="admin", headers={"Content-Encoding": encoding}).status_code == 201
 
 
+@pytest.mark.parametrize("charset", ["utf-16", "latin-1", "us-ascii", "x"])
+def test_a_body_said_to_be_in_another_charset_is_refused(library: Library, charset: str) -> None:
+    headers = {"Content-Type": f"application/json; charset={charset}"}
+    body = b'{"title": "Dune", "authors": [{"name": "Frank Herbert"}]}'
+
+    answer = library.post("/books", role="admin", data=body, headers=headers)
+
+    assert (answer.status_code, answer.get_json()["code"]) == (415, "unsupported_media_type")
+    assert "UTF-8" in answer.get_json()["detail"]
+
+
+@pytest.mark.parametrize("parameters", ["", "; charset=utf-8", ';charset="UTF-8"', "; profile=x"])
+def test_a_body_said_to_be_in_utf8_is_taken(library: Library, parameters: str) -> None:
+    headers = {"Content-Type": f"application/json{parameters}"}
+    body = b'{"title": "Dune", "authors": [{"name": "Frank Herbert"}]}'
+
+    assert library.post("/books", role="admin", data=body, headers=headers).status_code == 201
+
+
 @pytest.mark.parametrize(
     ("body", "byte", "offset"),
     [
@@ -70,6 +89,45 @@ def test_of_a_body_that_is_no_utf8_the_place_is_told(library: Library, body: byt
 
     assert (answer.status_code, answer.get_json()["code"]) == (400, "invalid_json")
     assert f"the byte {byte} at offset {offset} " in answer.get_json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        ('{"title": "One", "title": "Two", "authors": [{"name": "Ann"}]}', "title"),
+        ('{"title": "One", "title": "One", "authors": [{"name": "Ann"}]}', "title"),
+        ('{"title": "One", "authors": [{"name": "Ann"}], "ti\\u0074le": null}', "title"),
+        ('{"title": "One", "authors": [{"name": "Ann"}, {"name": "Bo", "name": "Cy"}]}', "name"),
+    ],
+    ids=["another value", "the same value", "spelled otherwise", "within"],
+)
+def test_a_key_given_twice_is_refused_and_named(library: Library, body: str, key: str) -> None:
+    answer = library.post("/books", role="admin", data=body, headers=JSON)
+
+    assert (answer.status_code, answer.get_json()["code"]) == (400, "invalid_json")
+    assert answer.get_json()["detail"] == f"An object in the body has the key {key!r} twice."
+
+
+def test_a_key_in_two_objects_or_in_a_text_is_not_given_twice(library: Library) -> None:
+    body = {"title": '"title":', "subtitle": '{"a": 1, "a": 2}', "authors": [{"name": "Ann"}, {"name": "Bo"}]}
+
+    assert library.post("/books", body, role="admin").status_code == 201
+
+
+def test_of_a_very_long_key_given_twice_the_beginning_is_told(library: Library) -> None:
+    name = "k" * 1_000_000
+    answer = library.post("/books", role="admin", data=f'{{"{name}": 1, "{name}": 2}}', headers=JSON)
+
+    assert answer.status_code == 400
+    assert len(answer.data) < 1000
+
+
+@pytest.mark.parametrize("depth", [1000, 1024, 100_000])
+def test_a_body_that_nests_without_end_is_refused(library: Library, depth: int) -> None:
+    answer = library.post("/books", role="admin", data="[" * depth + "]" * depth, headers=JSON)
+
+    assert answer.status_code in {400, 422}
+    assert answer.get_json()["code"] in {"invalid_json", "invalid_input"}
 
 
 def test_of_a_body_that_is_no_json_the_line_is_told(library: Library) -> None:

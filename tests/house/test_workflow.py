@@ -40,6 +40,13 @@ def test_the_workflow_makes_whatever_every_change_must_pass() -> None:
     assert required - made_by_workflow() == set(), "Make these in .github/workflows/main.yaml as well."
 
 
+def test_the_collection_runs_with_open_library_away_as_well() -> None:
+    offline = "make postman ARGS=--offline"
+
+    assert offline in (ROOT / ".ci/run").read_text().splitlines()
+    assert offline in [step.get("run") for step in JOBS["postman"]["steps"]]
+
+
 def test_the_tests_run_on_every_python_and_on_engines_of_their_own() -> None:
     assert JOBS["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
     services = JOBS["test-on-services"]

@@ -19,7 +19,7 @@ from app.core.postman import FILE_NAME
 from deploy.local.processes import LocalStackError
 from tests.postman.node import PROJECT, RunError, newman
 from tests.postman.report import Report
-from tests.postman.stack import Service, fresh
+from tests.postman.stack import Service, fresh, running_already
 
 RUN_SECONDS = 300
 REQUEST_MS = 60_000
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         command = newman()
         with contextlib.ExitStack() as stack:
             if options.against:
-                service = _running_already(options.against)
+                service = running_already(options.against)
             else:
                 service = stack.enter_context(fresh(offline=options.offline))
             report = run(command, service, verbose=options.verbose)
@@ -86,13 +86,6 @@ def tell(report: Report, service: Service) -> int:
         print(f"✗ never sent: {', '.join(unsent)}")
     print(f"Postman: {report.summary} (Open Library: {service.open_library})")
     return 1 if failures or unsent else 0
-
-
-def _running_already(keys_file: Path) -> Service:
-    environment_file = keys_file.with_suffix(".postman_environment.json")
-    if not environment_file.exists():
-        raise RunError(f"there is no {environment_file}: start the service with `make run`, or load its demo again.")
-    return Service(environment_file.absolute(), "as that service has it")
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:

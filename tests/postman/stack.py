@@ -1,6 +1,7 @@
 """A service of one's own to run the collection against: started fresh, and gone without a trace afterwards."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -11,6 +12,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import requests
 
 from deploy.local.processes import last_lines, stop
 from deploy.local.reset import remove
@@ -56,6 +59,24 @@ def fresh(*, offline: bool) -> Iterator[Service]:
             address, behind = stack.enter_context(site).url, "a stand-in"
         stack.enter_context(_running(folder, port=_free_port(), open_library_url=address))
         yield Service(folder / "demo.postman_environment.json", behind)
+
+
+def running_already(keys_file: Path) -> Service:
+    """The service that `make run` has started, by the file with its keys.
+
+    Raises:
+        RunError: there is none.
+    """
+    environment_file = keys_file.with_suffix(".postman_environment.json")
+    if not environment_file.exists():
+        raise RunError(f"there is no {environment_file}: start the service with `make run`, or load its demo again.")
+    values = json.loads(environment_file.read_bytes())["values"]
+    site = next(each["value"] for each in values if each["key"] == "base_url")
+    try:
+        requests.get(f"{site}/health/live", timeout=10)
+    except requests.RequestException as error:
+        raise RunError(f"nothing answers at {site}: start the service with `make run`.") from error
+    return Service(environment_file.absolute(), "as that service has it")
 
 
 @contextlib.contextmanager

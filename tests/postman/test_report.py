@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.postman.__main__ import tell
+from tests.postman.node import RunError
 from tests.postman.report import Report
-from tests.postman.stack import Service
+from tests.postman.stack import Service, running_already
 
 SERVICE = Service(Path("demo.postman_environment.json"), "a stand-in")
 FAILURE = {
@@ -36,6 +39,18 @@ def report(*, sent: list[str], failures: list[dict[str, Any]]) -> Report:
             },
         }
     )
+
+
+def test_a_service_that_does_not_run_is_told_before_anything_is_sent(tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        # Taken, so that nobody else listens there, and nobody does.
+        closed.bind(("127.0.0.1", 0))
+        site = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        environment = {"values": [{"key": "base_url", "value": site}, {"key": "platform_key", "value": "lib_x"}]}
+        (tmp_path / "demo.postman_environment.json").write_text(json.dumps(environment))
+
+        with pytest.raises(RunError, match=rf"^nothing answers at {site}: start the service with `make run`\.$"):
+            running_already(tmp_path / "demo.env")
 
 
 def test_a_run_without_fault_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:

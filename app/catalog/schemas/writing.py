@@ -97,8 +97,12 @@ class BookChangesSchema(StrictSchema):
     )
     description = Text(
         max_length=10_000,
+        lines=True,
         allow_none=True,
-        metadata={"description": "Plain text; null clears it.", "example": "A desert planet and its spice."},
+        metadata={
+            "description": "Plain text, in lines where you like; null clears it.",
+            "example": "A desert planet and its spice.",
+        },
     )
     subjects = _texts(_MOST_SUBJECTS, "All of them", max_length=200, metadata={"example": "Science fiction"})
     languages = _texts(
