@@ -11,6 +11,7 @@ from flask import Flask
 from flask.cli import AppGroup
 
 from app import extensions, pipeline, schedule
+from app.auth.service import issuers
 from app.core import database, errors, idempotency, limits, openapi, queue
 from app.core.logging import configure_logging
 from app.openlibrary import lookup
@@ -19,7 +20,7 @@ from app.settings import Environment, Settings
 log = logging.getLogger(__name__)
 
 # Lowest first: each may use those before it. The names are packages, blueprints, OpenAPI tags and folders of tests.
-DOMAINS = ["openlibrary", "events", "tenants", "auth", "catalog", "ingestion", "health", "demo"]
+DOMAINS = ["openlibrary", "events", "tenants", "mail", "members", "auth", "catalog", "ingestion", "health", "demo"]
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -44,6 +45,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     extensions.redis.init_app(app, settings.redis_url)
     limits.init_app(app, settings)
     lookup.init_app(app, settings)
+    issuers.init_app(app, settings)
     queue.init_app(app, settings)
     openapi.init_app(app)
     # After flask-smorest, which registers a handler of its own for the same exceptions.

@@ -76,6 +76,13 @@ class Settings:
     redis_url: str
     secret_key: str
     pii_keys: tuple[tuple[str, bytes], ...]
+    access_token_seconds: int
+    refresh_token_days: int
+    # Each issuer with the audiences that are ours.
+    oidc_issuers: Mapping[str, frozenset[str]]
+    smtp_url: str | None
+    mail_from: str
+    magic_link_url: str | None
     api_rate: Rate
     ingestion_rate: Rate
     auth_rate: Rate
@@ -167,6 +174,12 @@ class _Reader:
             redis_url=self._redis_url(),
             secret_key=self._secret_key(),
             pii_keys=self._pii_keys(),
+            access_token_seconds=self._integer("ACCESS_TOKEN_SECONDS", 900, 10, 86_400),
+            refresh_token_days=self._integer("REFRESH_TOKEN_DAYS", 30, 1, 3650),
+            oidc_issuers=self._oidc_issuers(),
+            smtp_url=self._smtp_url(),
+            mail_from=self._mail_from(),
+            magic_link_url=self._magic_link_url(),
             api_rate=self._rate_pair("API", 60, 60),
             ingestion_rate=self._rate_pair("INGESTION", 10, 3600),
             auth_rate=self._rate("AUTH_RATE_LIMIT", "5/minute"),
@@ -266,6 +279,40 @@ class _Reader:
         if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", url):
             self._fault(name, f"must be an http(s) address; it is {url!r}.")
         return url
+
+    def _oidc_issuers(self) -> Mapping[str, frozenset[str]]:
+        found: dict[str, frozenset[str]] = {}
+        for entry in filter(None, (part.strip() for part in self._text("OIDC_ISSUERS", "").split(","))):
+            issuer, _, audience = entry.rpartition("=")
+            secure = "https://" if self._environment == Environment.PRODUCTION else r"https?://"
+            if not re.fullmatch(rf"{secure}[^\s/]+(/\S*)?", issuer) or not audience:
+                self._fault("OIDC_ISSUERS", f"must read https://issuer=audience,…; {entry!r} does not.")
+            found[issuer] = found.get(issuer, frozenset()) | {audience}
+        return found
+
+    def _smtp_url(self) -> str | None:
+        url = self._text("SMTP_URL", "")
+        is_spelled = re.fullmatch(r"smtps?://([^\s:@/]+:[^\s@/]+@)?[^\s:@/]+(:\d{1,5})?", url)
+        if url and not (is_spelled and _is_readable(url, lambda text: urlsplit(text).port)):
+            # Without the value: it holds a password.
+            self._fault("SMTP_URL", "must read smtp://user:password@host:port, or smtps:// for TLS from the start.")
+        return url or None
+
+    def _mail_from(self) -> str:
+        address = self._text("MAIL_FROM", "")
+        if address and not re.fullmatch(r"[\w!#$%&'*+/=?^`{|}~.-]+@[\w.-]+", address, re.ASCII):
+            self._fault(
+                "MAIL_FROM", f"must be an address and nothing else, like library@example.org; it is {address!r}."
+            )
+        if self._environment == Environment.PRODUCTION and self._text("SMTP_URL", "") and not address:
+            self._fault("MAIL_FROM", "is missing: mail goes out by SMTP_URL, and is from somebody.")
+        return address or "library@localhost"
+
+    def _magic_link_url(self) -> str | None:
+        url = self._text("MAGIC_LINK_URL", "")
+        if url and not (re.match(r"[a-z][a-z0-9+.-]*://", url) and "{token}" in url):
+            self._fault("MAGIC_LINK_URL", f"must be an address with {{token}} in it; it is {url!r}.")
+        return url or None
 
     def _origins(self, name: str) -> tuple[str, ...]:
         origins = tuple(origin for origin in self._text(name, "").replace(",", " ").split() if origin)

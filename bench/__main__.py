@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import cases, ingestion
+from bench import cases, ingestion, sign_in
 from bench.cases import Case, Prepared
 from bench.measure import Load, Run, memory_mb, run
 from bench.report import Line, chart, table
@@ -58,6 +58,8 @@ def main() -> None:
         lines = _requests(options, running, prepared, Path(folder))
         if options.only in "ingestion":
             lines += ingestion.measure(environment, Path(folder), works=options.works)
+        if options.only in "sign-in":
+            lines += sign_in.measure(environment, Path(folder))
     result = table(lines)
     print(f"\n{_machine()}\n\n{result}")
     results = ROOT / "bench" / "results"

@@ -26,9 +26,12 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.auth import service as auth
+from app.auth.models import SignInMethod
 from app.core.security import SYSTEM, acting_as
 from app.core.tenancy import tenant as as_tenant
 from app.extensions import db, redis
+from app.members import service as members
+from app.members.models import UserType
 from app.settings import Settings
 from app.tenants import service as tenants
 from app.tenants.models import PLATFORM_ID
@@ -47,6 +50,7 @@ TEST_ENVIRONMENT = {
     "OPEN_LIBRARY_COVERS_URL": "http://127.0.0.1:9",
     "JOB_LEASE_SECONDS": "2",
     "API_RATE_LIMIT_REQUESTS": "10000",
+    "AUTH_RATE_LIMIT": "10000/minute",
     "CATALOGUE_RATE_LIMIT": "10000/hour",
     "INGESTION_RATE_LIMIT_REQUESTS": "1000",
 }
@@ -190,9 +194,17 @@ else:
     Answer = TestResponse
 
 
+@dataclass(frozen=True)
+class Person:
+    """Somebody of a tenant who is signed in."""
+
+    id: UUID
+    token: str = field(repr=False)
+
+
 @dataclass
 class Library:
-    """A tenant with a client that signs its calls with the key of a role."""
+    """A tenant with a client that signs its calls with the key of a role, or as a person."""
 
     app: Flask
     slug: str
@@ -205,11 +217,22 @@ class Library:
             self.keys[role] = make_key(self.app, self.id, role)
         return self.keys[role]
 
-    def call(self, method: str, path: str, *, role: str | None = "librarian", **options: Any) -> Answer:
-        """Call `path` below the tenant's address; `role` None is a stranger."""
+    def person(self, kind: str = "reader", **fields: Any) -> Person:
+        """Somebody new, of the type `kind` or staff of the role `kind`, who has just signed in."""
+        given = {"type": kind} if kind in list(UserType) else {"type": UserType.STAFF, "role": kind}
+        with self.app.app_context(), as_tenant(self.id):
+            person = members.create_user(**{"name": "Somebody", **given, **fields})
+            token = auth.begin_session(person, method=SignInMethod.COMMAND).access_token
+            db.session.remove()
+        return Person(person.id, token)
+
+    def call(
+        self, method: str, path: str, *, role: str | None = "librarian", token: str | None = None, **options: Any
+    ) -> Answer:
+        """Call `path` below the tenant's address, with a person's `token` if given; `role` None is a stranger."""
         headers = {**(options.pop("headers", None) or {})}
-        if role is not None:
-            headers.setdefault("Authorization", f"Bearer {self.key(role)}")
+        if token is not None or role is not None:
+            headers.setdefault("Authorization", f"Bearer {token or self.key(str(role))}")
         client: FlaskClient = self.app.test_client()
         answer = client.open(f"/api/v1/tenants/{self.slug}{path}", method=method, headers=headers, **options)
         return cast("Answer", answer)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import FrameType
@@ -26,6 +28,18 @@ _TABLE = re.compile(r"\b(?:FROM|JOIN|UPDATE)\s+(\w+)")
 _NAMED = re.compile(r"\btenant_id\s*(?:=|IN\b)")
 
 unnamed: list[str] = []
+_listening: list[list[str]] = []
+
+
+@contextmanager
+def sent_statements() -> Iterator[list[str]]:
+    """Collects the statements that are sent within the block, on whichever connection and by whichever thread."""
+    sent: list[str] = []
+    _listening.append(sent)
+    try:
+        yield sent
+    finally:
+        _listening[:] = [each for each in _listening if each is not sent]
 
 
 @event.listens_for(Engine, "connect")
@@ -38,6 +52,8 @@ class _LookingCursor(cursor):
 
     def execute(self, query: Any, parameters: Any = None) -> None:
         """Send one."""
+        for sent in _listening:
+            sent.append(str(query))
         if isinstance(query, str | bytes) and leaves_it_to_the_wall(query):
             place = _place(sys._getframe())
             if place.startswith("app/"):

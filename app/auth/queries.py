@@ -1,4 +1,4 @@
-"""Questions about service accounts and keys."""
+"""Questions about service accounts and keys, and about people's sessions."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, func, select
 
-from app.auth.models import ServiceAccount, ServiceAccountKey
+from app.auth.models import MagicLink, ServiceAccount, ServiceAccountKey, UserSession
 from app.core.database import Question, Row, Shape
 from app.core.pagination import Listing
+from app.core.sets import table_of
 from app.core.tenancy import own
 from app.extensions import db
+from app.members.models import Staff, User
+from app.members.queries import ROLE
 from app.tenants.models import Tenant, TenantStatus
 
 _ACCOUNT = Shape(ServiceAccount, "id", "name", "role", "scopes", "is_active", "expires_at", "created_at", "updated_at")
@@ -56,6 +59,77 @@ _KEY_HOLDER = Question(
 def key_holder(prefix: str) -> Row | None:
     """The key, its account and its tenant's limit, as decides over a call; nothing where one of them rests."""
     return _KEY_HOLDER.one(prefix=prefix)
+
+
+# — sessions ———————————————————————————————————————————————————————————————————————————————————————
+
+_users, _staff = table_of(User), table_of(Staff)
+_sessions = table_of(UserSession)
+_COUNTS = (
+    _sessions.c.ended_at.is_(None),
+    _sessions.c.expires_at > func.now(),
+    _users.c.is_active,
+    _sessions.c.created_at >= func.coalesce(_users.c.sessions_valid_from, _sessions.c.created_at),
+)
+_OF_USER = (_users.c.tenant_id == _sessions.c.tenant_id) & (_users.c.id == _sessions.c.user_id)
+_SESSION_HOLDER = Question(
+    select(_users.c.id, ROLE, Tenant.api_requests_per_minute, _sessions.c.created_at)
+    .select_from(_sessions)
+    .join(_users, _OF_USER)
+    .outerjoin(_staff, (_staff.c.tenant_id == _users.c.tenant_id) & (_staff.c.id == _users.c.id))
+    .join(Tenant, (Tenant.id == _sessions.c.tenant_id) & (Tenant.status == TenantStatus.ACTIVE))
+    .where(own(_sessions.c), _sessions.c.id == bindparam("session_id"), *_COUNTS)
+)
+_SESSIONS_OF = Question(
+    select(
+        UserSession.id,
+        UserSession.method,
+        UserSession.created_at,
+        UserSession.rotated_at.label("refreshed_at"),
+        UserSession.expires_at,
+        UserSession.ended_at,
+    )
+    .where(own(UserSession), UserSession.user_id == bindparam("user_id"))
+    .order_by(UserSession.created_at)
+)
+
+
+_MAGIC_LINKS_OF = Question(
+    select(MagicLink.id, MagicLink.created_at, MagicLink.expires_at, MagicLink.used_at)
+    .where(own(MagicLink), MagicLink.user_id == bindparam("user_id"))
+    .order_by(MagicLink.created_at)
+)
+
+
+def session_holder(session_id: UUID) -> Row | None:
+    """Whose session this is, their role, their tenant's limit, and its beginning; nothing where one counts no more."""
+    return _SESSION_HOLDER.one(session_id=session_id)
+
+
+def sessions_of(user_id: UUID) -> list[dict[str, Any]]:
+    """All that is kept of where somebody was signed in."""
+    return _SESSIONS_OF.records(user_id=user_id)
+
+
+def magic_links_of(user_id: UUID) -> list[dict[str, Any]]:
+    """All that is kept of the mails that somebody asked for to sign in by."""
+    return _MAGIC_LINKS_OF.records(user_id=user_id)
+
+
+def live_session(session_id: UUID, *, lock: bool = False) -> UserSession | None:
+    """One session of the current tenant that still counts."""
+    statement = (
+        select(UserSession).join(_users, _OF_USER).where(own(UserSession), UserSession.id == session_id, *_COUNTS)
+    )
+    return db.session.scalar(statement.with_for_update(of=_sessions) if lock else statement)
+
+
+def magic_link(**found_by: Any) -> MagicLink | None:
+    """One magic link of the current tenant, by its id or by its token's hash."""
+    return db.session.scalar(select(MagicLink).where(own(MagicLink)).filter_by(**found_by))
+
+
+# — service accounts ———————————————————————————————————————————————————————————————————————————————
 
 
 def service_account(account_id: UUID, *, lock: bool = False) -> ServiceAccount | None:

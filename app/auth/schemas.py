@@ -1,17 +1,23 @@
-"""What comes in and goes out for credentials."""
+"""What comes in and goes out for credentials and sign-in."""
 
 from __future__ import annotations
 
-from marshmallow import fields, validate
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate, validates_schema
 
 from app.auth.queries import SERVICE_ACCOUNTS
+from app.core.passwords import MAX_CHARACTERS
 from app.core.schemas import Flag, Items, ListArguments, Moment, StrictSchema, Text, list_of
 from app.core.security import SERVICE_ROLES, Permission, Role
+from app.members.schemas import Email, NewUserSchema, Username, UserSchema
 
 # Over the API no administrator makes another: whoever runs the service does, by `flask service-accounts create`.
 ACCOUNT_ROLES = [role.value for role in SERVICE_ROLES if role not in (Role.PLATFORM_ADMIN, Role.ADMIN)]
 _ALL_ROLES = [role.value for role in Role]
 _SCOPES = [permission.value for permission in Permission]
+_EXAMPLE_ACCESS_TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJsaWJyYXJ5In0.c2lnbmVk"  # noqa: S105 - it opens nothing
+_EXAMPLE_REFRESH_TOKEN = "ref_AZnS9HwaeTuaZD8fK4xdEAAAAAHb1s0cZ9bUu7o4Y1xJvWqK2mQ9xZaT0uW8sA"  # noqa: S105 - nor does it
 
 
 class NewServiceAccountSchema(StrictSchema):
@@ -160,6 +166,133 @@ class ShownKeySchema(StrictSchema):
     )
 
 
+# — sign-in ————————————————————————————————————————————————————————————————————————————————————————
+
+
+class NewPersonSchema(NewUserSchema):
+    """Somebody whom `flask users create` makes."""
+
+
+class LoginSchema(StrictSchema):
+    """An account's name and password."""
+
+    exactly_one_of = ("email", "username")
+
+    email = Email(metadata={"description": "The account's e-mail address.", "example": "anna.smith@example.org"})
+    username = Username(
+        metadata={"description": "The account's username, instead of an e-mail address.", "example": "rkvb-tmzw-83"}
+    )
+    password = Text(
+        max_length=MAX_CHARACTERS,
+        required=True,
+        metadata={"description": "The account's password.", "example": "otters swim at dawn"},
+    )
+
+    @validates_schema
+    def _names_one_account(self, data: dict[str, Any], **_: Any) -> None:
+        if sum(name in data for name in self.exactly_one_of) != 1:
+            raise ValidationError("Give exactly one of email and username.")
+
+
+class RefreshSchema(StrictSchema):
+    """A refresh token."""
+
+    refresh_token = Text(
+        max_length=1000,
+        required=True,
+        metadata={"description": "From the last answer with tokens.", "example": _EXAMPLE_REFRESH_TOKEN},
+    )
+
+
+class MagicLinkRequestSchema(StrictSchema):
+    """An address to which a magic link is to be sent."""
+
+    email = Email(
+        required=True, metadata={"description": "The account's e-mail address.", "example": "anna.smith@example.org"}
+    )
+
+
+class MagicLinkSchema(StrictSchema):
+    """What a magic link holds."""
+
+    token = Text(
+        max_length=1000,
+        required=True,
+        metadata={"description": "From the mail.", "example": "mag_s0cZ9bUu7o4Y1xJvWqK2mQ9xZaT0uW8sB1nE5cR7yH3"},
+    )
+
+
+class IdTokenSchema(StrictSchema):
+    """What an issuer says of somebody."""
+
+    id_token = Text(
+        max_length=16_384,
+        required=True,
+        metadata={
+            "description": "An ID token of one of the issuers in `OIDC_ISSUERS`; it can be exchanged once.",
+            "example": "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJpc3MiOiJodHRwczovL2FjY291bnRzLmdvb2dsZS5jb20ifQ.c2lnbmVk",
+        },
+    )
+    nonce = Text(
+        max_length=255,
+        load_default=None,
+        metadata={
+            "description": "The `nonce` that the client sent to the issuer, if it did.",
+            "example": "n-0S6_WzA2Mj",
+        },
+    )
+
+
+class JoinSchema(StrictSchema):
+    """A student who has a class's join code."""
+
+    join_code = Text(
+        max_length=40,
+        required=True,
+        metadata={"description": "From the board; hyphen and case do not matter.", "example": "KQ7M-4XPC"},
+    )
+    first_name = Text(max_length=100, required=True, metadata={"description": "The first name.", "example": "Kim"})
+    last_initial = Text(
+        max_length=1,
+        required=True,
+        validate=validate.Predicate("isalpha", error="Must be a letter."),
+        metadata={"description": "The first letter of the last name; no more of it is kept.", "example": "L"},
+    )
+
+
+class AcceptedSchema(StrictSchema):
+    """What was promised."""
+
+    message = fields.String(
+        required=True,
+        metadata={
+            "description": "The same for every address.",
+            "example": "If the address belongs to an account, a mail is on its way.",
+        },
+    )
+
+
+class SignedInSchema(StrictSchema):
+    """Tokens, and whose they are."""
+
+    access_token = fields.String(
+        required=True,
+        metadata={"description": "The credential of the next calls.", "example": _EXAMPLE_ACCESS_TOKEN},
+    )
+    refresh_token = fields.String(
+        required=True,
+        metadata={
+            "description": "For the next tokens; it works once, for 30 days unless the service is set otherwise.",
+            "example": _EXAMPLE_REFRESH_TOKEN,
+        },
+    )
+    token_type = fields.String(required=True, metadata={"description": "How to send it.", "example": "Bearer"})
+    expires_in = fields.Integer(
+        required=True, metadata={"description": "Seconds until the access token stops working.", "example": 900}
+    )
+    user = fields.Nested(UserSchema, required=True)
+
+
 class MeSchema(StrictSchema):
     """Who the credential belongs to."""
 
@@ -169,7 +302,9 @@ class MeSchema(StrictSchema):
         metadata={"description": "A person, or a program.", "example": "service_account"},
     )
     id = fields.UUID(required=True)
-    name = fields.String(required=True, metadata={"example": "Koha at the front desk"})
+    name = fields.String(
+        required=True, metadata={"description": "The person's or the program's.", "example": "Koha at the front desk"}
+    )
     role = fields.String(
         required=True,
         validate=validate.OneOf(_ALL_ROLES),
@@ -187,4 +322,10 @@ class MeSchema(StrictSchema):
         required=True,
         allow_none=True,
         metadata={"description": "When this credential stops working; null: never.", "example": None},
+    )
+    profile = fields.Nested(
+        UserSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "Of a person: what is known of them; null for a program."},
     )

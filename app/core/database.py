@@ -1,8 +1,9 @@
 """Transactions, and the short way to rows for the reads that must be fast.
 
 The only module that commits or rolls back. A service function that writes has one `with transaction():`; blocks nest
-and the outermost commits. `on_commit` runs after that commit, never after a rollback. Tenant and transaction belong
-together: `transaction()` tells PostgreSQL the tenant of the current work, and one transaction never changes tenant.
+and the outermost commits. `on_commit` runs after that commit, never after a rollback, and `on_rollback` the other way
+round. Tenant and transaction belong together: `transaction()` tells PostgreSQL the tenant of the current work, and one
+transaction never changes tenant.
 """
 
 from __future__ import annotations
@@ -130,18 +131,20 @@ def transaction() -> Iterator[scoped_session[FlaskSession]]:
     if session.in_transaction():
         # What was read before belongs to a snapshot, and maybe a tenant, of its own.
         session.rollback()
-    info.update(depth=1, tenant_id=tenant_id, on_commit=[], broken_by=None)
+    info.update(depth=1, tenant_id=tenant_id, on_commit=[], on_rollback=[], broken_by=None)
+    outcome = "on_rollback"
     try:
         yield db.session
         _commit(session)
+        outcome = "on_commit"
     except BaseException:
         session.rollback()
         raise
     finally:
-        callbacks = info.pop("on_commit")
-        info.update(depth=0, broken_by=None)
-    for callback in callbacks:
-        _call(callback)
+        callbacks = info[outcome]
+        info.update(depth=0, on_commit=[], on_rollback=[], broken_by=None)
+        for callback in callbacks:
+            _call(callback)
 
 
 def _commit(session: FlaskSession) -> None:
@@ -167,6 +170,19 @@ def on_commit(callback: Callable[[], None]) -> None:
     info = db.session().info
     if info.get("depth", 0):
         info["on_commit"].append(callback)
+    else:
+        callback()
+
+
+def on_rollback(callback: Callable[[], None]) -> None:
+    """Call `callback` after the outermost transaction, which is about to be refused, was rolled back.
+
+    For what is to be known of a refusal however large the transaction was that it undid; at once outside of any. What
+    fails then is logged, and raised nowhere: the refusal itself goes on its way.
+    """
+    info = db.session().info
+    if info.get("depth", 0):
+        info["on_rollback"].append(callback)
     else:
         callback()
 

@@ -15,18 +15,19 @@ from datetime import datetime, timedelta
 from functools import wraps
 from http import HTTPStatus
 from typing import Any, ClassVar, TypeVar
+from uuid import UUID
 
 import orjson
 from cryptography.fernet import Fernet, InvalidToken
-from flask import Response, make_response, request
-from sqlalchemy import delete, func, select, text
+from flask import Response, g, make_response, request
+from sqlalchemy import ForeignKeyConstraint, Index, delete, func, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.clock import utc_now
 from app.core.database import transaction
 from app.core.errors import Conflict, DomainError, Invalid
 from app.core.schemas import whole_body
-from app.core.security import current_actor
+from app.core.security import ActorKind, current_actor
 from app.core.tenancy import TenantScoped, own
 from app.extensions import Model, db
 from app.settings import current_settings
@@ -35,7 +36,7 @@ _View = TypeVar("_View", bound=Callable[..., Any])
 KEPT_FOR = timedelta(hours=24)
 # Where the gateway names headers that came in several lines, which WSGI has as one.
 REPEATED_HEADERS = "library.repeated_headers"
-_KEPT_HEADERS = ("Location", "Content-Type")
+_KEPT_HEADERS = ("Location", "Content-Type", "Cache-Control")
 
 
 class IdempotencyKeyReused(DomainError):
@@ -60,7 +61,36 @@ class IdempotencyKey(TenantScoped, Model):
     request_hash: Mapped[bytes]
     status: Mapped[int]
     sealed_answer: Mapped[bytes]
+    # Whom the answer tells of: it goes with them.
+    person_id: Mapped[UUID | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "person_id"],
+            ["users.tenant_id", "users.id"],
+            name="fk_idempotency_keys_person",
+            ondelete="CASCADE",
+        ),
+        Index("ix_idempotency_keys_person", "tenant_id", "person_id"),
+    )
+
+
+def repeatable(view: _View) -> _View:
+    """Mark a POST that may be sent again as it is: it takes an `Idempotency-Key`, and needs to keep nothing for it.
+
+    For what hands out tokens: an answer that is kept, however well, is one more place to steal them from, and what a
+    refusal changes (a session that ends because its token was used twice) must stay.
+    """
+
+    @wraps(view)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        _key_of_request()
+        return view(*args, **kwargs)
+
+    checked.is_idempotent = True  # type: ignore[attr-defined]  # a test asks every POST for it
+    checked.keeps_no_answer = True  # type: ignore[attr-defined]  # the OpenAPI document says so
+    return checked  # type: ignore[return-value]  # wraps() keeps the view's own signature
 
 
 def idempotent(view: _View) -> _View:
@@ -75,13 +105,9 @@ def idempotent(view: _View) -> _View:
 
     @wraps(view)
     def once(*args: Any, **kwargs: Any) -> Any:
-        key = request.headers.get("Idempotency-Key")
+        key = _key_of_request()
         if key is None:
             return view(*args, **kwargs)
-        if "HTTP_IDEMPOTENCY_KEY" in request.environ.get(REPEATED_HEADERS, ()):
-            raise Invalid.field("Idempotency-Key", "Give it once.")
-        if not re.fullmatch(r"[\x20-\x7e]{1,255}", key):
-            raise Invalid.field("Idempotency-Key", "Must be 1 to 255 printable ASCII characters.")
         with transaction():
             return _first_or_again(key, lambda: make_response(view(*args, **kwargs)))
 
@@ -89,16 +115,35 @@ def idempotent(view: _View) -> _View:
     return once  # type: ignore[return-value]  # wraps() keeps the view's own signature
 
 
+def tells_of(person_id: UUID) -> None:
+    """Let the answer to the present request, where one is kept, be forgotten together with this person."""
+    g.answer_tells_of = person_id
+
+
+def _key_of_request() -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if "HTTP_IDEMPOTENCY_KEY" in request.environ.get(REPEATED_HEADERS, ()):
+        raise Invalid.field("Idempotency-Key", "Give it once.")
+    if not re.fullmatch(r"[\x20-\x7e]{1,255}", key):
+        raise Invalid.field("Idempotency-Key", "Must be 1 to 255 printable ASCII characters.")
+    return key
+
+
 def _first_or_again(key: str, run: Callable[[], Response]) -> Response:
-    secret = f"{current_actor().principal}\n{key}".encode()
+    secret = f"{_whose()}\n{key}".encode()
     key_hash = hashlib.sha256(b"row" + secret).digest()
-    request_hash = hashlib.sha256(f"{request.method} {request.full_path}\n".encode() + whole_body(request)).digest()
+    # Keyed: a body may hold a password, which could be guessed from a plain hash of it.
+    content = f"{request.method} {request.full_path}\n".encode() + whole_body(request)
+    request_hash = hmac.digest(_material(b"request", secret), content, "sha256")
     _lock(key_hash)
     kept = db.session.scalar(select(IdempotencyKey).where(own(IdempotencyKey), IdempotencyKey.key_hash == key_hash))
     if kept and kept.created_at > utc_now() - KEPT_FOR:
+        replayed = _replayed(kept, secret)
         if not hmac.compare_digest(kept.request_hash, request_hash):
             raise IdempotencyKeyReused("This Idempotency-Key was used for another request; take a new one.")
-        return _replayed(kept, secret)
+        return replayed
     if kept:
         db.session.delete(kept)
         db.session.flush()
@@ -106,6 +151,12 @@ def _first_or_again(key: str, run: Callable[[], Response]) -> Response:
     if answer.status_code < HTTPStatus.BAD_REQUEST:
         _keep(answer, key_hash=key_hash, request_hash=request_hash, secret=secret)
     return answer
+
+
+def _whose() -> str:
+    """The principal, or the address of a caller who is nobody yet."""
+    actor = current_actor()
+    return f"address:{request.remote_addr}" if actor.kind is ActorKind.ANONYMOUS else actor.principal
 
 
 def _lock(key_hash: bytes) -> None:
@@ -123,6 +174,7 @@ def _keep(answer: Response, *, key_hash: bytes, request_hash: bytes, secret: byt
             request_hash=request_hash,
             status=answer.status_code,
             sealed_answer=_seal(secret).encrypt(content),
+            person_id=g.get("answer_tells_of"),
         )
     )
 
@@ -139,8 +191,12 @@ def _replayed(kept: IdempotencyKey, secret: bytes) -> Response:
 
 
 def _seal(secret: bytes) -> Fernet:
-    material = hmac.digest(current_settings().secret_key.encode(), b"idempotency" + secret, "sha256")
-    return Fernet(base64.urlsafe_b64encode(material))
+    return Fernet(base64.urlsafe_b64encode(_material(b"", secret)))
+
+
+def _material(purpose: bytes, secret: bytes) -> bytes:
+    """What takes both to reckon: the service's secret and the client's own."""
+    return hmac.digest(current_settings().secret_key.encode(), b"idempotency" + purpose + secret, "sha256")
 
 
 def forget_old_answers() -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -21,15 +23,17 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import HTTPException, UnprocessableEntity
 
 from app.core.errors import BadRequest, BodyTooLarge, InvalidJson, UnsupportedMediaType
+from app.core.text import CONTROL_CHARACTERS
 
-# PostgreSQL has no NUL in text, and the other C0 and C1 controls are never part of a name or a note.
-_CONTROL_CHARACTERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+# In a note there may be lines and tabs.
+_CONTROL_CHARACTERS_IN_LINES = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 # ISO 8601 knows more spellings than RFC 3339 allows: weeks, days of the year, no separators.
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)?")
 _EARLIEST_YEAR = 1000
 _JSON = frozenset({"application/json"})
 # So many unknown fields are told one by one, beside all other faults; an object with more is nobody's slip.
 _UNKNOWN_FIELDS_TOLD: Final = 100
+_LONGEST_NAME_TOLD: Final = 100
 # RFC 7396 gives the merge patch a type of its own.
 _JSON_TYPES = {"PATCH": _JSON | {"application/merge-patch+json"}}
 
@@ -62,7 +66,8 @@ class StrictSchema(Schema):
         # Each unknown field has a message of its own: there are none for a hundred thousand.
         most = len(self.load_fields) + _UNKNOWN_FIELDS_TOLD
         if isinstance(data, Mapping) and len(data) > most:
-            error_store.store_error([f"Must not have {len(data)} fields."], index=index)
+            told = f"Must not have {len(data)} fields, but at most {len(self.load_fields)}."
+            error_store.store_error([told], index=index)
             return {}
         return super()._deserialize(data, error_store=error_store, index=index, **options)
 
@@ -70,16 +75,17 @@ class StrictSchema(Schema):
 class Text(fields.String):
     """A string of printable text: at least one character that is not a space, and at most `max_length`."""
 
-    def __init__(self, *, max_length: int = 255, min_length: int = 1, **kwargs: Any) -> None:
-        """Take the length bounds, in characters."""
+    def __init__(self, *, max_length: int = 255, min_length: int = 1, lines: bool = False, **kwargs: Any) -> None:
+        """Take the length bounds, in characters, and whether it may have several lines, and tabs in them."""
         length = validate.Length(min=min_length, max=max_length)
         kwargs["validate"] = [length, *_as_list(kwargs.get("validate"))]
         super().__init__(**kwargs)
         self._min_length = min_length
+        self._refused = _CONTROL_CHARACTERS_IN_LINES if lines else CONTROL_CHARACTERS
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         content: str = super()._deserialize(value, attr, data, **kwargs)
-        if _CONTROL_CHARACTERS.search(content):
+        if self._refused.search(content):
             raise ValidationError("Must not contain control characters.")
         if self._min_length and not content.strip():
             raise ValidationError("Must not be blank.")
@@ -279,20 +285,24 @@ class BodyParser(FlaskParser):
         """The parsed body.
 
         Raises:
-            UnsupportedMediaType: the body is not declared as JSON, or is compressed.
-            InvalidJson: it is not JSON in UTF-8.
+            UnsupportedMediaType: the body is not declared as JSON in UTF-8, or is compressed.
+            InvalidJson: it is not JSON in UTF-8, or an object in it has a key twice.
             BodyTooLarge: it is larger than any body may be.
             BadRequest: it has not come in whole.
         """
         if req.mimetype not in json_types(req.method):
             raise UnsupportedMediaType("Send the body as JSON, with `Content-Type: application/json`.")
+        if req.mimetype_params.get("charset", "utf-8").lower() != "utf-8":
+            raise UnsupportedMediaType("Send the body in UTF-8, without another `charset` in `Content-Type`.")
         if req.headers.get("Content-Encoding", "").strip().lower() not in {"", "identity"}:
             raise UnsupportedMediaType("Send the body uncompressed, without `Content-Encoding`.")
         body = whole_body(req)
         try:
-            return orjson.loads(body)
+            value = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise InvalidJson(f"The body is not JSON in UTF-8: {_why_not_utf8(body) or error}.") from error
+        _refuse_keys_given_twice(body)
+        return value
 
     def handle_error(
         self, error: ValidationError, req: Request, schema: Schema, *, error_status_code: int | None, error_headers: Any
@@ -302,6 +312,28 @@ class BodyParser(FlaskParser):
         refusal = UnprocessableEntity()
         refusal.data = {"messages": error.messages}  # type: ignore[attr-defined]  # read by the error handler
         raise refusal
+
+
+def _look_at_keys(pairs: list[tuple[str, Any]]) -> None:
+    if len(dict(pairs)) != len(pairs):
+        name = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise InvalidJson(f"An object in the body has the key {name[:_LONGEST_NAME_TOLD]!r} twice.")
+
+
+# Numbers stay text: nobody looks at them.
+_KEYS = json.JSONDecoder(object_pairs_hook=_look_at_keys, parse_int=str, parse_float=str)
+
+
+def _refuse_keys_given_twice(body: bytes) -> None:
+    """Read a body that is JSON once more, for its keys: orjson takes the last of two, and drops the other unseen.
+
+    Raises:
+        InvalidJson: an object has a key twice, or there is so much within each other that nobody can tell.
+    """
+    try:
+        _KEYS.decode(body.decode())
+    except RecursionError as error:
+        raise InvalidJson("The body nests too deeply.") from error
 
 
 def _why_not_utf8(body: bytes) -> str | None:

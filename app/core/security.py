@@ -27,7 +27,11 @@ class Permission(StrEnum):
     TENANTS_MANAGE = "tenants:manage"
     TENANT_READ = "tenant:read"
     TENANT_UPDATE = "tenant:update"
+    USERS_READ = "users:read"
+    USERS_MANAGE = "users:manage"
+    GROUPS_MANAGE = "groups:manage"
     SERVICE_ACCOUNTS_MANAGE = "service_accounts:manage"
+    EVENTS_READ = "events:read"
     BOOKS_READ = "books:read"
     BOOKS_WRITE = "books:write"
     INGESTION_RUN = "ingestion:run"
@@ -47,18 +51,30 @@ class Role(StrEnum):
     READ_ONLY = "read_only"
 
 
-# What a program may be; the others are people.
+# What a program may be.
 SERVICE_ROLES: Final = (Role.PLATFORM_ADMIN, Role.ADMIN, Role.LIBRARIAN, Role.LMS, Role.KIOSK, Role.READ_ONLY)
+# What staff may be; other people's role follows from what they are.
+STAFF_ROLES: Final = (Role.PLATFORM_ADMIN, Role.ADMIN, Role.LIBRARIAN, Role.EDUCATOR)
 
 _READS = frozenset({Permission.TENANT_READ, Permission.BOOKS_READ})
-_LIBRARIAN = _READS | {Permission.BOOKS_WRITE, Permission.INGESTION_RUN}
-_ADMIN = _LIBRARIAN | {Permission.TENANT_UPDATE, Permission.SERVICE_ACCOUNTS_MANAGE}
+_LIBRARIAN = _READS | {Permission.BOOKS_WRITE, Permission.INGESTION_RUN, Permission.USERS_READ}
+_EDUCATOR = _READS | {Permission.GROUPS_MANAGE}
+_ADMIN = (
+    _LIBRARIAN
+    | _EDUCATOR
+    | {
+        Permission.TENANT_UPDATE,
+        Permission.USERS_MANAGE,
+        Permission.SERVICE_ACCOUNTS_MANAGE,
+        Permission.EVENTS_READ,
+    }
+)
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.PLATFORM_ADMIN: frozenset(Permission),
     Role.ADMIN: _ADMIN,
     Role.LIBRARIAN: _LIBRARIAN,
-    Role.EDUCATOR: _READS,
+    Role.EDUCATOR: _EDUCATOR,
     Role.READER: _READS,
     Role.GUARDIAN: _READS,
     Role.LMS: _READS,
@@ -87,6 +103,9 @@ class Actor:
     name: str
     permissions: frozenset[Permission]
     expires_at: datetime | None = None
+    # Of a person: the session that the credential belongs to, and when that was begun.
+    session_id: UUID | None = None
+    signed_in_at: datetime | None = None
     # Its tenant's own limit, where that has one.
     api_requests_per_minute: int | None = None
 
@@ -126,15 +145,19 @@ ANONYMOUS = Actor(
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The mark of a view: the permission it takes, None where any signed-in caller or the public may call."""
+    """The mark of a view: the permission it takes, None where any signed-in caller or the public may call.
+
+    `opened_by` is the tenant's setting that lets strangers in as well.
+    """
 
     permission: Permission | None
     is_public: bool = False
+    opened_by: str | None = None
 
 
-def requires(permission: Permission) -> Callable[[_View], _View]:
-    """Mark a view: only callers with `permission` reach it."""
-    return _marked(Access(permission))
+def requires(permission: Permission, *, or_public_where: str | None = None) -> Callable[[_View], _View]:
+    """Mark a view: callers with `permission` reach it, and strangers where that setting of the tenant is on."""
+    return _marked(Access(permission, opened_by=or_public_where))
 
 
 def signed_in(view: _View) -> _View:
@@ -143,7 +166,7 @@ def signed_in(view: _View) -> _View:
 
 
 def public(view: _View) -> _View:
-    """Mark a view: everybody reaches it."""
+    """Mark a view: everybody reaches it, and whatever credential comes along is not looked at."""
     return _marked(Access(None, is_public=True))(view)
 
 

@@ -84,6 +84,13 @@ def lock_names(names: Iterable[str], *, kind: str) -> None:
     run(select(func.pg_advisory_xact_lock(locks.c.number)), numbers=numbers)
 
 
+def try_lock_name(name: str, *, kind: str) -> bool:
+    """The same for one name, without waiting: False where somebody holds it."""
+    held = select(func.pg_try_advisory_xact_lock(bindparam("number", type_=BigInteger)))
+    [(is_held,)] = run(held, number=_lock_number(current_tenant_id().bytes, kind, name))
+    return bool(is_held)
+
+
 def _lock_number(owner: bytes, kind: str, name: str) -> int:
     digest = hashlib.blake2b(name.encode(), key=owner, digest_size=8, person=kind.encode()).digest()
     return int.from_bytes(digest, signed=True)

@@ -31,6 +31,7 @@ def load_demo(site: str, keys_file: Path) -> None:
     if not service.is_loaded():
         click.echo(f"Recorded {service.load_demo()} books of Open Library in the library 'demo'.", err=True)
         keys_file.unlink(missing_ok=True)
+    service.invite_people()
     is_written = keys_file.exists() and _postman_file(keys_file).exists()
     if not is_written or f"={site}\n" not in keys_file.read_text():
         _write(keys_file, service.make_keys(), site)
@@ -45,6 +46,7 @@ def reset_demo(site: str, keys_file: Path) -> None:
     _refuse_in_production()
     service.remove_demo()
     service.load_demo()
+    service.invite_people()
     _write(keys_file, service.make_keys(), site)
     _explain(keys_file, site)
 
@@ -57,6 +59,7 @@ def _refuse_in_production() -> None:
 def _write(keys_file: Path, keys: DemoKeys, site: str) -> None:
     lines = {"LIBRARY_SITE": site, "LIBRARY": f"{site}/api/v1/tenants/{service.SLUG}", "PLATFORM_KEY": keys.platform}
     lines |= {f"{name.upper()}_KEY": key for name, key in keys.by_account.items()}
+    lines["DEMO_PASSWORD"] = f"'{service.PASSWORD}'"
     keys_file.parent.mkdir(parents=True, exist_ok=True)
     # What the Postman collection can't know by itself.
     variables = {"base_url": site, "platform_key": keys.platform}
@@ -68,6 +71,10 @@ def _write(keys_file: Path, keys: DemoKeys, site: str) -> None:
     }
     _write_privately(_postman_file(keys_file), orjson.dumps(environment, option=orjson.OPT_INDENT_2).decode())
     _write_privately(keys_file, "".join(f"export {name}={value}\n" for name, value in lines.items()))
+
+
+def _accounts() -> str:
+    return ",\n                 ".join(service.PEOPLE)
 
 
 def _postman_file(keys_file: Path) -> Path:
@@ -84,6 +91,8 @@ def _explain(keys_file: Path, site: str) -> None:
         f"""\
   Demo library   {site}/api/v1/tenants/{service.SLUG}
   Demo keys      {keys_file} (PLATFORM_KEY, {", ".join(f"{name.upper()}_KEY" for name in service.ACCOUNTS)})
+  Demo accounts  {_accounts()}
+                 with the password: {service.PASSWORD}
   For Postman    {_postman_file(keys_file)}, an environment for the collection
 
 Try, in another terminal:

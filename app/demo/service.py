@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 from uuid import UUID
 
 from app.auth import queries as auth_queries
@@ -12,6 +13,8 @@ from app.catalog import service as catalog
 from app.core.database import transaction
 from app.core.security import Role
 from app.core.tenancy import tenant
+from app.members import queries as people
+from app.members import service as members
 from app.openlibrary import mirror
 from app.settings import current_settings
 from app.tenants import queries as tenant_queries
@@ -23,6 +26,21 @@ RECORDS = Path(__file__).parent / "records"
 # Enough for anybody who tries things by hand or runs a collection of requests over and over, as the platform too.
 LIMITS = {"api_requests_per_minute": 6000, "ingestion_jobs_per_hour": 1000}
 ACCOUNTS = {"librarian": Role.LIBRARIAN, "lms": Role.LMS, "read_only": Role.READ_ONLY}
+# Of everybody in the demo library, which exists in development only.
+PASSWORD = "open the demo library"  # noqa: S105 - everybody may know it
+PEOPLE: Final[dict[str, dict[str, Any]]] = {
+    "admin@demo.example.org": {"type": "staff", "role": "admin", "name": "Ada Admin"},
+    "librarian@demo.example.org": {"type": "staff", "role": "librarian", "name": "Lin Librarian"},
+    "educator@demo.example.org": {"type": "staff", "role": "educator", "name": "Edi Educator"},
+    "reader@demo.example.org": {
+        "type": "reader",
+        "name": "Rea Reader",
+        "reading_ability": "transitional",
+        "min_age": 8,
+        "max_age": 11,
+    },
+    "guardian@demo.example.org": {"type": "guardian", "name": "Gus Guardian"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +65,17 @@ def load_demo() -> int:
         return len(catalog.record_works(works))
 
 
+def invite_people() -> None:
+    """Give everybody who is not there yet an account in the demo library."""
+    with tenant(_existing_demo_id()):
+        for email, fields in PEOPLE.items():
+            if people.user_by_email(email) is None:
+                members.create_user(**fields, email=email, password=PASSWORD)
+
+
 def make_keys() -> DemoKeys:
     """New keys for the demo library and for its platform; those made for it before stop working."""
-    tenant_id = _demo_id()
-    if tenant_id is None:
-        raise LookupError("There is no demo library.")
+    tenant_id = _existing_demo_id()
     with tenant(PLATFORM_ID), transaction():
         platform = _key("Demo platform administrator", Role.PLATFORM_ADMIN)
     with tenant(tenant_id), transaction():
@@ -79,6 +103,13 @@ def is_loaded() -> bool:
 def _demo_id() -> UUID | None:
     found = tenant_queries.tenant_summary(SLUG)
     return found.id if found else None
+
+
+def _existing_demo_id() -> UUID:
+    tenant_id = _demo_id()
+    if tenant_id is None:
+        raise LookupError("There is no demo library.")
+    return tenant_id
 
 
 def _key(name: str, role: Role) -> str:

@@ -43,6 +43,7 @@ _REFUSED_SECONDS = 5.0
 # A page of fifty books seldom has 100 kB. Larger ones are for whoever takes a list home; kept under every filter that
 # anybody thinks of, they would drive everything else out of Redis. Their ETags hold all the same.
 _MOST_KEPT_BYTES = 128 * 1024
+_NO_CREDENTIAL = "Send a key or an access token: `Authorization: Bearer …`."
 _HSTS = "max-age=31536000; includeSubDomains"
 
 
@@ -238,11 +239,13 @@ class Passage:
         self._credential_key = hashlib.sha256(self._credential.encode("utf-8", "replace")).digest()
 
     def _identify(self) -> None:
-        self._read_credential()
+        # What is public is open to whoever sends an outdated credential along, too: to sign in, most of all.
+        if not self._access.is_public:
+            self._read_credential()
         if self._credential:
             self._actor = self._guard.actors.get(self._credential_key) or self._load_actor()
-        elif not self._access.is_public:
-            raise Unauthenticated("Send a key or an access token: `Authorization: Bearer …`.")
+        elif not (self._access.is_public or self._access.opened_by):
+            raise Unauthenticated(_NO_CREDENTIAL)
         if self._slug is not None:
             self._tenant = self._guard.tenants.get(self._slug) or self._load_tenant(self._slug)
 
@@ -257,7 +260,6 @@ class Passage:
                 return self._guard.actors.put(self._credential_key, actor, "".join(generations))
             if generations:  # else Redis is away, and nothing would tell when it becomes valid
                 self._guard.refused.put(self._credential_key, None, generations[0])
-        log.info("credential.refused")
         raise Unauthenticated("This credential is not valid: it is malformed, unknown, expired or revoked.")
 
     def _load_tenant(self, slug: str) -> _Entry[TenantSummary] | None:
@@ -275,7 +277,11 @@ class Passage:
         if self._slug is not None:
             self._check_tenant(actor)
         permission = self._access.permission
-        if permission and not (actor and actor.may(permission)):
+        if permission is None:
+            return
+        if actor is None:
+            self._check_opened()
+        elif not actor.may(permission):
             raise Forbidden(f"Your role does not allow this; it takes the permission '{permission}'.")
 
     def _authorise_by_newest(self) -> None:
@@ -288,11 +294,17 @@ class Passage:
             self._identify()
             self._authorise()
 
+    def _check_opened(self) -> None:
+        """Refuse strangers unless the tenant has opened this to them."""
+        opened_by = self._access.opened_by
+        if not (opened_by and self.tenant and getattr(self.tenant, opened_by)):
+            raise Unauthenticated(_NO_CREDENTIAL)
+
     def _check_tenant(self, actor: Actor | None) -> None:
         found = self.tenant
         runs_the_service = actor is not None and actor.may(Permission.TENANTS_MANAGE)
         is_member = found is not None and actor is not None and actor.tenant_id == found.id
-        is_open = found is not None and found.is_active and self._access.is_public
+        is_open = found is not None and found.is_active and actor is None
         if found is None or not (is_member or runs_the_service or is_open):
             raise NotFound("There is no such tenant.")
 

@@ -46,6 +46,8 @@ class TenantSummary:
     id: UUID
     slug: str
     is_active: bool
+    public_submissions: bool
+    self_registration: bool
     api_requests_per_minute: int | None
     ingestion_jobs_per_hour: int | None
 
@@ -55,14 +57,19 @@ def tenant_summary(slug: str) -> TenantSummary | None:
     found = _SUMMARY.one(slug=slug)
     if found is None:
         return None
-    tenant_id, status, api_limit, ingestion_limit = found
-    return TenantSummary(UUID(tenant_id), slug, status == TenantStatus.ACTIVE, api_limit, ingestion_limit)
+    tenant_id, *rest = found
+    return TenantSummary(UUID(tenant_id), slug, *rest)
 
 
 _SUMMARY = Question(
-    select(Tenant.id, Tenant.status, Tenant.api_requests_per_minute, Tenant.ingestion_jobs_per_hour).where(
-        Tenant.slug == bindparam("slug")
-    )
+    select(
+        Tenant.id,
+        Tenant.status == TenantStatus.ACTIVE,
+        Tenant.public_submissions,
+        Tenant.self_registration,
+        Tenant.api_requests_per_minute,
+        Tenant.ingestion_jobs_per_hour,
+    ).where(Tenant.slug == bindparam("slug"))
 )
 
 
@@ -75,6 +82,11 @@ def active_tenant_ids() -> list[UUID]:
     """The ids of all active tenants, the reserved one included."""
     statement = select(Tenant.id).where(Tenant.status == TenantStatus.ACTIVE).order_by(Tenant.id)
     return list(db.session.scalars(statement))
+
+
+def tenant_ids() -> list[UUID]:
+    """The ids of all tenants, suspended ones and the reserved one included."""
+    return list(db.session.scalars(select(Tenant.id).order_by(Tenant.id)))
 
 
 def tenants_suspended_before(moment: datetime) -> list[UUID]:

@@ -37,7 +37,7 @@ class TenantSettingsSchema(StrictSchema):
     self_registration = Flag(
         allow_none=True,
         metadata={
-            "description": "Whether readers may register themselves; default false. Nothing goes by it yet.",
+            "description": "Whether strangers may make accounts of readers for themselves; default false.",
             "example": False,
         },
     )

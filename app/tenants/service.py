@@ -159,7 +159,11 @@ def _tables_to_empty() -> list[str]:
 
     Where the application may not delete, the rows go with those they hang on, or, being events, stay.
     """
-    names = [table.name for table in reversed(db.metadata.sorted_tables) if "tenant_id" in table.columns]
+    names = [
+        table.name
+        for table in reversed(db.metadata.sorted_tables)
+        if "tenant_id" in table.columns and not table.info.get("outlives_tenant")
+    ]
     may_delete = text("SELECT has_table_privilege(:name, 'DELETE')")
     return [name for name in names if db.session.scalar(may_delete, {"name": name})]
 

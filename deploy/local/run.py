@@ -195,6 +195,8 @@ def _with_defaults(environment: Mapping[str, str]) -> dict[str, str]:
     """Write out what the commands and the application must agree on."""
     cores = str(_cores())
     defaults = {"WEB_PROCESSES": cores, "WEB_THREADS": DEFAULT_WEB_THREADS, "WORKER_PROCESSES": cores}
+    # Everybody comes from one address here, and whoever tries things signs in again and again.
+    defaults["AUTH_RATE_LIMIT"] = "60/minute"
     return {**environment, **{name: environment.get(name) or value for name, value in defaults.items()}}
 
 

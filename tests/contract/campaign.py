@@ -51,6 +51,17 @@ BEYOND_SCHEMAS = [
     (r"first_publish_year", r"at the latest", "the latest year moves on"),
     (r"year_to", r"before year_from", "two parameters that bound one range"),
     (r"overrides\.\w+", r"not both", "two fields that speak of the same thing"),
+    (r"email", r"Must be an e-mail address", "an address has one @, and no sign that would need quotes"),
+    (r"username", r"Letters and digits", "one rule in words"),
+    (r"last_initial", r"Must be a letter", "a letter of any script"),
+    (r"password", r"guessed first", "what is guessed first is reckoned"),
+    (
+        r"role|reading_ability|min_age|max_age|current_password",
+        r"",
+        "what goes with a type or a person, and with each other",
+    ),
+    (r"owner_id", r"Must be staff", "an id that is there"),
+    (r"type", r"\*", "a prefix ends in *"),
     (r"q", r"at least 2 characters|a letter or a digit", "what counts is what is left when signs are taken out"),
     (
         r".*",

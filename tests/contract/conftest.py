@@ -46,6 +46,7 @@ def app(make_app: Callable[..., Flask]) -> Flask:
     """The app, with limits that thousands of requests don't reach."""
     return make_app(
         API_RATE_LIMIT_REQUESTS="900000000",
+        AUTH_RATE_LIMIT="900000000/hour",
         CATALOGUE_RATE_LIMIT="900000000/hour",
         INGESTION_RATE_LIMIT_REQUESTS="900000000",
         LOG_LEVEL="ERROR",

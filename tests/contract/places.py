@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from app.auth import service as auth
+from app.auth.models import MagicLink, SignInMethod
+from app.auth.service.sign_in import _hash
+from app.core.clock import utc_now
 from app.core.database import transaction
 from app.core.security import SYSTEM, acting_as
 from app.core.tenancy import tenant as as_tenant
+from app.extensions import db
 from app.ingestion.models import JobStatus
 from app.ingestion.service import jobs
+from app.members import queries as people
+from app.members.models import User
 from app.tenants.models import PLATFORM_ID
 from tests.conftest import Library
 from tests.house.contract import made, things_of
@@ -20,6 +29,7 @@ from tests.house.contract import made, things_of
 # Of the right form, and nobody's.
 NOBODYS = "00000000-0000-7000-8000-000000000000"
 SEVERAL = 4
+EMAIL, PASSWORD = "anna.smith@example.org", "otters swim at dawn"
 _isbns = itertools.count(1)
 _slugs = itertools.count(1)
 
@@ -36,6 +46,11 @@ def fresh_slug() -> str:
     return f"spare-{next(_slugs)}"
 
 
+def fresh_email() -> str:
+    """An address that nobody has yet."""
+    return f"{fresh_slug()}@example.org"
+
+
 @dataclass
 class Place:
     """The fuzzed tenant with a few things of each kind, and another that must stay apart."""
@@ -50,7 +65,7 @@ class Place:
     # What is used up by being asked for, under the names of paths: made anew each time, so that it never runs out.
     spare: dict[str, Callable[[], dict[str, str]]] = field(default_factory=dict)
 
-    # What only one thing can have, by operation and field of its body.
+    # What only one thing can have, or opens something, by operation and field of its body.
     unique: dict[str, dict[str, Callable[[], Any]]] = field(default_factory=dict)
 
     @classmethod
@@ -58,7 +73,7 @@ class Place:
         """Put things into both tenants."""
         place = cls(library, other, Library(library.app, "platform", PLATFORM_ID))
         place.theirs = theirs = things_of(other)
-        for name in ("account_id", "key_id", "book_id", "author_id", "job_id"):
+        for name in (name for name in theirs if name.endswith("_id")):
             place.ids[name] = [theirs[name], NOBODYS, "no-id"]
         for _ in range(SEVERAL):
             for name, thing in place.things().items():
@@ -73,6 +88,10 @@ class Place:
             "PATCH /tenants/{slug}/service-accounts/{account_id}": lambda: {"account_id": place.account()},
             "DELETE /tenants/{slug}/service-accounts/{account_id}": lambda: {"account_id": place.account()},
             "DELETE /tenants/{slug}/service-accounts/{account_id}/keys/{key_id}": place.account_and_key,
+            "PATCH /tenants/{slug}/users/{user_id}": lambda: {"user_id": place.user()},
+            "DELETE /tenants/{slug}/users/{user_id}": lambda: {"user_id": place.user()},
+            "POST /tenants/{slug}/users/{user_id}/erase": lambda: {"user_id": place.user()},
+            "DELETE /tenants/{slug}/groups/{group_id}": lambda: {"group_id": place.group()},
             "POST /tenants/{slug}/ingestion/jobs/{job_id}/cancel": lambda: {"job_id": place.job()},
             "POST /tenants/{slug}/ingestion/jobs/{job_id}/retry": lambda: {"job_id": place.failed_job()},
         }
@@ -80,6 +99,17 @@ class Place:
             "POST /tenants": {"slug": fresh_slug, "official_identifier": fresh_slug},
             "POST /tenants/{slug}/books": {"isbns": lambda: [fresh_isbn()]},
             "PATCH /tenants/{slug}/books/{book_id}": {"isbns": lambda: [fresh_isbn()]},
+            "POST /tenants/{slug}/users": {"email": fresh_email, "username": fresh_slug, "password": lambda: PASSWORD},
+            "PATCH /tenants/{slug}/users/{user_id}": {
+                "email": fresh_email,
+                "username": fresh_slug,
+                "password": lambda: PASSWORD,
+            },
+            # What signs somebody in can't be drawn.
+            "POST /tenants/{slug}/auth/login": {"email": place.email, "password": lambda: PASSWORD},
+            "POST /tenants/{slug}/auth/refresh": {"refresh_token": place.refresh_token},
+            "POST /tenants/{slug}/auth/magic-links/redeem": {"token": place.magic_token},
+            "POST /tenants/{slug}/auth/join": {"join_code": place.join_code},
         }
         return place
 
@@ -102,6 +132,10 @@ class Place:
         [author] = self.library.get("/authors", query_string={"limit": 1}).json["items"]
         return {
             **self.account_and_key(),
+            "user_id": self.user(),
+            "reader_id": self.user(),
+            "guardian_id": self.user("guardian"),
+            "group_id": self.group(),
             "book_id": book,
             "author_id": author["id"],
             "job_id": self.job(),
@@ -125,6 +159,50 @@ class Place:
                 jobs.existing_job(UUID(job), lock=True), JobStatus.FAILED, error_code="interrupted", message="…"
             )
         return job
+
+    def user(self, kind: str = "reader") -> str:
+        """One more person."""
+        return made(self.library.post("/users", {"type": kind, "name": "Somebody"}, role="admin"))
+
+    def group(self) -> str:
+        """One more group."""
+        return made(self.library.post("/groups", {"name": "Class 3b"}, role="admin"))
+
+    def email(self) -> str:
+        """The address of somebody with a password."""
+        with self.library.app.app_context(), as_tenant(self.library.id):
+            is_there = people.user_by_email(EMAIL) is not None
+        if not is_there:
+            body = {"type": "reader", "name": "Anna Smith", "email": EMAIL, "password": PASSWORD}
+            made(self.library.post("/users", body, role="admin"))
+        return EMAIL
+
+    def refresh_token(self) -> str:
+        """One that counts."""
+        with self._somebody() as person:
+            return auth.begin_session(person, method=SignInMethod.COMMAND).refresh_token
+
+    def magic_token(self) -> str:
+        """One that has been mailed, if anybody asks."""
+        token = f"mag_{next(_slugs)}"
+        with self._somebody() as person, transaction() as session:
+            expires_at = utc_now() + timedelta(minutes=15)
+            session.add(MagicLink(user_id=person.id, token_hash=_hash(token), expires_at=expires_at))
+        return token
+
+    def join_code(self) -> str:
+        """Of a group of its own."""
+        made_of = self.library.post(f"/groups/{self.group()}/join-code", {}, role="admin")
+        return str(made_of.json["join_code"])
+
+    @contextmanager
+    def _somebody(self) -> Iterator[User]:
+        user_id = UUID(self.user())
+        with self.library.app.app_context(), as_tenant(self.library.id), acting_as(SYSTEM):
+            person = people.user(user_id)
+            assert person is not None
+            yield person
+            db.session.remove()
 
     def account(self) -> str:
         """One more service account."""

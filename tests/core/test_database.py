@@ -19,7 +19,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import IntegrityError
 
 from app.core.clock import new_id
-from app.core.database import Question, TransactionBroken, on_commit, transaction, violated_constraint
+from app.core.database import Question, TransactionBroken, on_commit, on_rollback, transaction, violated_constraint
 from app.core.errors import DatabaseUnavailable, QuestionTooSlow
 from app.core.tenancy import tenant
 from app.events import service as events
@@ -156,6 +156,48 @@ def test_a_callback_may_begin_a_transaction_of_its_own(in_app: Flask, library: L
         on_commit(lambda: events.record("test.follow-up"))
 
     assert types_of_events(owner) == ["test.follow-up"]
+
+
+def test_what_is_to_be_known_of_a_refusal_stands_after_the_rollback(
+    in_app: Flask, library: Library, owner: Engine
+) -> None:
+    with tenant(library.id):
+        with suppress(ZeroDivisionError), transaction():
+            events.record("test.undone")
+            with transaction():
+                on_rollback(lambda: events.record("test.refused"))
+                raise ZeroDivisionError
+        with transaction():
+            on_rollback(lambda: events.record("test.never"))
+        with suppress(ZeroDivisionError), transaction():
+            raise ZeroDivisionError
+
+    assert types_of_events(owner) == ["test.refused"]
+
+
+def test_what_fails_after_a_rollback_is_logged_and_hides_no_refusal(
+    in_app: Flask, library: Library, log_lines: LogLines
+) -> None:
+    def fail() -> None:
+        raise OSError
+
+    def refuse() -> None:
+        with transaction():
+            on_rollback(fail)
+            raise ZeroDivisionError
+
+    with tenant(library.id), pytest.raises(ZeroDivisionError):
+        refuse()
+
+    assert len(log_lines.all("database.callback_failed")) == 1
+
+
+def test_outside_of_a_transaction_nothing_is_waited_for(in_app: Flask) -> None:
+    seen: list[str] = []
+
+    on_rollback(lambda: seen.append("now"))
+
+    assert seen == ["now"]
 
 
 @pytest.mark.parametrize("how", ["select", "get"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -215,6 +216,22 @@ def test_an_answer_sealed_under_a_lost_secret_is_no_server_error(library: Librar
 
     assert (again.status_code, again.get_json()["code"]) == (422, "idempotency_key_reused")
     assert named_koha(owner) == 1
+
+
+def test_what_was_asked_can_t_be_guessed_from_the_table_without_the_secret(
+    library: Library, make_app: Callable[..., Flask], owner: Engine
+) -> None:
+    """A body may hold a password: with a plain hash of it, whoever has the table could try all that are likely."""
+    there = Library(
+        make_app(SECRET_KEY="another secret, of which nobody knows"), library.slug, library.id, library.keys
+    )
+    hashes: list[Any] = []
+    for each in (library, there):
+        create(each, "k-1")
+        with owner.begin() as connection:
+            hashes += connection.scalars(text("DELETE FROM idempotency_keys RETURNING request_hash")).all()
+
+    assert len({bytes(each) for each in hashes}) == 2
 
 
 def test_creating_a_tenant_may_be_repeated_too(app: Flask, owner: Engine) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Engine
 
 from app.core.clock import new_id
 from app.core.database import transaction
-from app.core.sets import inserting, lock_names, run, table_of
+from app.core.sets import inserting, lock_names, run, table_of, try_lock_name
 from app.core.tenancy import NoTenant, tenant
 from app.events.models import Event
 from app.extensions import db
@@ -100,3 +100,20 @@ def test_a_name_that_is_held_is_waited_for(
 
     assert was_free is not waits
     assert got.is_set()
+
+
+@pytest.mark.parametrize(("name", "is_got"), [("a", False), ("b", True)])
+def test_a_name_that_somebody_holds_is_not_waited_for(app: Flask, library: Library, name: str, *, is_got: bool) -> None:
+    got: list[bool] = []
+
+    def take() -> None:
+        with app.app_context(), tenant(library.id), transaction():
+            got.append(try_lock_name(name, kind="book"))
+
+    other = threading.Thread(target=take)
+    with app.app_context(), tenant(library.id), transaction():
+        assert try_lock_name("a", kind="book")
+        other.start()
+        other.join(5)
+
+    assert got == [is_got]

@@ -60,10 +60,17 @@ def test_every_fault_is_named_at_once() -> None:
             "OPEN_LIBRARY_TIMEOUT_SECONDS": "nan",
             "OPEN_LIBRARY_REQUESTS_PER_SECOND": "inf",
             "LOG_LEVEL": "LOUD",
+            "ACCESS_TOKEN_SECONDS": "9",
+            "REFRESH_TOKEN_DAYS": "0",
+            "OIDC_ISSUERS": "https://accounts.google.com",
+            "SMTP_URL": "mail.example.org",
+            "MAIL_FROM": "library",
+            "MAGIC_LINK_URL": "https://app.example.org/sign-in",
         }
     )
 
     assert names_in(faults) == [
+        "ACCESS_TOKEN_SECONDS",
         "API_RATE_LIMIT_REQUESTS",
         "APP_ENV",
         "AUTH_RATE_LIMIT",
@@ -74,12 +81,17 @@ def test_every_fault_is_named_at_once() -> None:
         "DATABASE_URL",
         "FORCE_HTTPS",
         "LOG_LEVEL",
+        "MAGIC_LINK_URL",
+        "MAIL_FROM",
+        "OIDC_ISSUERS",
         "OPEN_LIBRARY_REQUESTS_PER_SECOND",
         "OPEN_LIBRARY_TIMEOUT_SECONDS",
         "OPEN_LIBRARY_URL",
         "PII_KEYS",
         "REDIS_URL",
+        "REFRESH_TOKEN_DAYS",
         "SECRET_KEY",
+        "SMTP_URL",
         "TRUSTED_PROXIES",
     ]
 
@@ -172,6 +184,100 @@ def test_the_application_keeps_its_defaults() -> None:
     assert settings.trusted_proxies == 0
     assert settings.force_https is False
     assert settings.re_sync_interval_hours == 6
+    assert settings.access_token_seconds == 900
+    assert settings.refresh_token_days == 30
+    assert settings.oidc_issuers == {}
+    assert (settings.smtp_url, settings.mail_from) == (None, "library@localhost")
+    assert settings.magic_link_url is None
+
+
+def test_an_issuer_may_have_several_audiences() -> None:
+    given = (
+        "https://id.example.org=web, https://id.example.org=app,https://securetoken.google.com/my-project=my-project"
+    )
+
+    assert Settings.from_environment({**REACHABLE, "OIDC_ISSUERS": given}).oidc_issuers == {
+        "https://id.example.org": {"web", "app"},
+        "https://securetoken.google.com/my-project": {"my-project"},
+    }
+
+
+@pytest.mark.parametrize(
+    "issuers", ["https://id.example.org", "https://id.example.org=", "=web", "id.example.org=web", "https://=web"]
+)
+def test_an_issuer_is_an_address_with_an_audience(issuers: str) -> None:
+    assert names_in(faults_of({**REACHABLE, "OIDC_ISSUERS": issuers})) == ["OIDC_ISSUERS"]
+
+
+def test_production_asks_an_issuer_by_https_only() -> None:
+    given = "http://id.example.org=web"
+
+    assert names_in(faults_of({**PRODUCTION, "OIDC_ISSUERS": given})) == ["OIDC_ISSUERS"]
+    assert Settings.from_environment({**REACHABLE, "OIDC_ISSUERS": given}).oidc_issuers == {
+        "http://id.example.org": {"web"}
+    }
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["smtp://mail.example.org", "smtp://127.0.0.1:2525", "smtps://library:p%40ss@mail.example.org:465"],
+)
+def test_a_mail_server_is_an_address(url: str) -> None:
+    assert Settings.from_environment({**REACHABLE, "SMTP_URL": url}).smtp_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mail.example.org:587",
+        "http://mail.example.org",
+        "smtp://",
+        "smtp://library:pa55word@",
+        "smtp://library:pa55word@mail.example.org:99999",
+        "smtp://library:pa55word@mail.example.org/inbox",
+        "smtp://library:pa55word@more@mail.example.org",
+    ],
+)
+def test_what_is_no_address_of_a_mail_server_is_refused_without_repeating_it(url: str) -> None:
+    faults = faults_of({**REACHABLE, "SMTP_URL": url})
+
+    assert names_in(faults) == ["SMTP_URL"]
+    assert "pa55word" not in "".join(faults)
+
+
+@pytest.mark.parametrize(
+    "sender", ["library", "Library <library@example.org>", "a@b.org,c@d.org", "a@b.org\nBcc:c@d.org"]
+)
+def test_mail_is_from_one_address(sender: str) -> None:
+    assert names_in(faults_of({**REACHABLE, "MAIL_FROM": sender})) == ["MAIL_FROM"]
+
+
+def test_production_that_sends_mail_says_from_whom() -> None:
+    by = {"SMTP_URL": "smtps://mail.example.org"}
+
+    assert names_in(faults_of({**PRODUCTION, **by})) == ["MAIL_FROM"]
+    assert Settings.from_environment({**PRODUCTION, **by, "MAIL_FROM": "a@b.org"}).mail_from == "a@b.org"
+    assert Settings.from_environment({**REACHABLE, **by}).mail_from == "library@localhost"
+
+
+@pytest.mark.parametrize("url", ["https://app.example.org/sign-in?token={token}", "org.example.app://sign-in#{token}"])
+def test_a_magic_link_leads_to_a_page_or_an_app(url: str) -> None:
+    assert Settings.from_environment({**REACHABLE, "MAGIC_LINK_URL": url}).magic_link_url == url
+
+
+@pytest.mark.parametrize("url", ["https://app.example.org/sign-in", "app.example.org/{token}", "{token}"])
+def test_a_magic_link_without_its_token_or_an_address_is_none(url: str) -> None:
+    assert names_in(faults_of({**REACHABLE, "MAGIC_LINK_URL": url})) == ["MAGIC_LINK_URL"]
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"), [("ACCESS_TOKEN_SECONDS", 10, 86_400), ("REFRESH_TOKEN_DAYS", 1, 3650)]
+)
+def test_tokens_last_between_bounds(name: str, low: int, high: int) -> None:
+    assert getattr(Settings.from_environment({**REACHABLE, name: str(low)}), name.lower()) == low
+    assert getattr(Settings.from_environment({**REACHABLE, name: str(high)}), name.lower()) == high
+    for beyond in (low - 1, high + 1):
+        assert names_in(faults_of({**REACHABLE, name: str(beyond)})) == [name]
 
 
 def test_without_a_contact_open_library_is_asked_once_a_second() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -34,6 +35,11 @@ class Operation:
     def is_public(self) -> bool:
         """True where no credential is needed."""
         return self.description.get("security") == []
+
+    @property
+    def keeps_answer(self) -> bool:
+        """True where a repeated request gets the first answer again."""
+        return any("Idempotent-Replayed" in answer["headers"] for answer in self.description["responses"].values())
 
     @property
     def path_parameters(self) -> list[str]:
@@ -114,15 +120,32 @@ def resolved(schema: Json, schemas: Json) -> Json:
     return found
 
 
+def fresh_isbn() -> str:
+    """An ISBN-13 that no book of the tests has yet."""
+    digits = f"978{next(_ISBNS):09}"
+    odd, even = sum(map(int, digits[::2])), sum(map(int, digits[1::2]))
+    return f"{digits}{-(odd + 3 * even) % 10}"
+
+
+_ISBNS = itertools.count(100_000)
+
+
 def things_of(library: Library) -> dict[str, str]:
     """One thing of each kind in a tenant, under the names that paths call it by."""
     account = made(library.post("/service-accounts", {"name": "Koha", "role": "lms"}, role="admin"))
     key = made(library.post(f"/service-accounts/{account}/keys", {}, role="admin"))
-    isbn = "9780261103573"
+    isbn = fresh_isbn()
     book = made(library.post("/books", {"title": library.slug, "authors": [{"name": library.slug}], "isbns": [isbn]}))
-    [author] = library.get("/authors").get_json()["items"]
+    reader = made(library.post("/users", {"type": "reader", "name": library.slug}, role="admin"))
+    guardian = made(library.post("/users", {"type": "guardian", "name": library.slug}, role="admin"))
+    group = made(library.post("/groups", {"name": library.slug}, role="admin"))
+    author = library.get("/authors").get_json()["items"][0]
     job = made(library.post("/ingestion/jobs", {"isbns": [isbn]}))
     return {
+        "user_id": reader,
+        "reader_id": reader,
+        "guardian_id": guardian,
+        "group_id": group,
         "account_id": account,
         "key_id": key,
         "book_id": book,

@@ -63,7 +63,7 @@ def test_every_operation_on_another_tenant_is_not_found(
     before = fingerprint(owner, other_library)
 
     for operation in operations(app):
-        if "{slug}" not in operation.path:
+        if "{slug}" not in operation.path or operation.is_public:
             continue
         body = operation.body
         answer = app.test_client().open(

@@ -14,6 +14,7 @@ from flask import Flask
 from app.core import openapi
 from app.core.limits import Limit
 from app.core.security import Permission
+from tests.conftest import Library
 from tests.documented import Document, document_of
 from tests.house.contract import Json, Operation, all_operations, examples_in
 from tests.house.test_endpoints import error_codes
@@ -121,6 +122,24 @@ def test_the_document_says_where_it_is_served_and_how_to_begin(content: Json) ->
         assert word in content["info"]["description"]
 
 
+def test_the_document_says_what_is_ignored_and_that_is_ignored(app: Flask, library: Library, content: Json) -> None:
+    told = " ".join(content["info"]["description"].split())
+    headers = {"Authorization": f"Bearer {library.key('librarian')}", "Content-Type": "application/json"}
+    client = app.test_client()
+
+    assert "Ignored on purpose are only the body of a `GET`, and queries of addresses outside `/api/v1`." in told
+    assert client.get(f"/api/v1/tenants/{library.slug}/books", data=b"{", headers=headers).status_code == 200
+    for path in ("/openapi.json", "/docs", "/docs/errors", "/health/live"):
+        assert client.get(f"{path}?nonsense=1").status_code == 200, path
+
+
+def test_the_document_says_of_all_texts_what_no_schema_says_of_one(content: Json) -> None:
+    # The fuzzer is told that it stands there.
+    told = " ".join(content["info"]["description"].split())
+
+    assert "A text must not be blank or hold control characters; a description may have line ends and tabs." in told
+
+
 # — rules ——————————————————————————————————————————————————————————————————————————————————————————
 
 
@@ -155,7 +174,8 @@ def test_every_answer_names_its_headers(app: Flask, content: Json) -> None:
             named = answer["headers"]
             assert all(header["$ref"] in known for header in named.values()), (operation.name, status)
             wanted = {"X-Request-ID"}
-            wanted |= {"Location"} if status in {"201", "202", "301", "302"} else set()
+            followed = {"201", "301", "302"} if operation.is_public else {"201", "202", "301", "302"}
+            wanted |= {"Location"} if status in followed else set()
             wanted |= {"WWW-Authenticate"} if status == "401" else set()
             is_problem = "application/problem+json" in answer.get("content", {})
             wanted |= {"Retry-After"} if status in {"429", "503"} and is_problem else set()

@@ -57,6 +57,11 @@ class Endpoint:
         return getattr(self.view, "is_idempotent", False)
 
     @property
+    def keeps_answer(self) -> bool:
+        """True where a repeated request gets the first answer again."""
+        return self.is_idempotent and not getattr(self.view, "keeps_no_answer", False)
+
+    @property
     def is_conditional(self) -> bool:
         """True where `If-Match` is honoured."""
         return getattr(self.view, "is_conditional", False)

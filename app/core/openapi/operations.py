@@ -37,17 +37,20 @@ def complete(operation: _Part, endpoint: Endpoint, components: _Part, *, in_path
 
 
 def _security(endpoint: Endpoint) -> list[dict[str, list[str]]]:
-    """Either credential, with the permission it takes in the place that OpenAPI 3.1 has for it."""
+    """Either credential, with the permission it takes in the place that OpenAPI 3.1 has for it; or perhaps none."""
     if endpoint.access.is_public:
         return []
     permission = endpoint.access.permission
     taken = [permission.value] if permission else []
-    return [{"bearer": taken}, {"apiKey": taken}]
+    nothing: list[dict[str, list[str]]] = [{}] if endpoint.access.opened_by else []
+    return [{"bearer": taken}, {"apiKey": taken}, *nothing]
 
 
 def _rules(endpoint: Endpoint) -> Iterator[str]:
     if endpoint.access.permission:
         yield f"Takes the permission `{endpoint.access.permission}`."
+    if endpoint.access.opened_by:
+        yield f"Where the tenant has set `{endpoint.access.opened_by}`, strangers may call it as well."
     counted = [f"`{limit}` (per {'tenant' if limit in TENANT_LIMITS else 'caller'})" for limit in endpoint.limits]
     if counted:
         yield f"Counts against {' and '.join(counted)}."
@@ -63,6 +66,10 @@ def _parameters(operation: _Part, endpoint: Endpoint, in_path: Iterable[_Part]) 
     yield from (_path_parameter(by_name[name]) for name in endpoint.path_parameters)
     if endpoint.is_idempotent:
         what = "Any text of your own, up to 255 characters: repeating the request with it gives the first answer again."
+        if not endpoint.keeps_answer:
+            what = (
+                "Any text of your own, up to 255 characters. Nothing is kept under it: a repeated request is a new one."
+            )
         yield _header("Idempotency-Key", what, "5e1f0a52-order-4711", pattern="^[ -~]{1,255}$")
     if endpoint.is_conditional:
         yield _header("If-Match", "Change the object only if it still has this `ETag`.", '"5f3c9a7e1b2d4c6f8a0b1c2d"')
@@ -154,9 +161,10 @@ def _headers_of(status: int, endpoint: Endpoint) -> Iterator[str]:
     yield "X-Request-ID"
     if (status in {200, 304} and endpoint.may_be_kept) or (status == HTTPStatus.OK and endpoint.tells_new_etag):
         yield "ETag"
-    if status in {201, 202, 301, 302}:
+    if status in {201, 301, 302} or (status == HTTPStatus.ACCEPTED and not endpoint.access.is_public):
+        # What a stranger is promised by mail can't be asked for.
         yield "Location"
-    if status in {200, 201, 202} and endpoint.is_idempotent:
+    if status in {200, 201, 202} and endpoint.keeps_answer:
         yield "Idempotent-Replayed"
     if endpoint.limits:
         yield from LIMIT_HEADERS

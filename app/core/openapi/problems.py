@@ -61,7 +61,7 @@ PROBLEM: dict[str, Any] = {
         "request_id": {
             "type": "string",
             "description": "Names the request in every log; as in `X-Request-ID`.",
-            "examples": ["7c1d9be04f6a4e0f8a2b3c4d5e6f7081"],
+            "examples": ["7c1d9be04f6a4e0f8a2b3c4d5e6f7081"],  # pragma: allowlist secret
         },
         "errors": {
             "type": "array",
@@ -87,12 +87,7 @@ def refusals(endpoint: Endpoint, *, takes_body: bool) -> dict[int, list[type[Dom
 def _from_marks(endpoint: Endpoint, *, takes_body: bool) -> Iterator[type[DomainError]]:
     yield from (BadRequest, InternalError)
     if endpoint.is_guarded:
-        # A query or a body that nobody would read is refused as well.
-        yield from (Unauthenticated, Invalid, DatabaseUnavailable, QuestionTooSlow)
-        if endpoint.rule.arguments:
-            yield NotFound
-    if endpoint.access.permission:
-        yield Forbidden
+        yield from _from_guards(endpoint)
     if endpoint.limits:
         yield RateLimited
     if CLOSED_WITHOUT_REDIS & set(endpoint.limits):
@@ -102,10 +97,21 @@ def _from_marks(endpoint: Endpoint, *, takes_body: bool) -> Iterator[type[Domain
         yield from (RequestTimeout, BodyTooLarge, Busy)
     if takes_body:
         yield from (InvalidJson, UnsupportedMediaType)
-    if endpoint.is_idempotent:
+    if endpoint.keeps_answer:
         yield from (IdempotencyInProgress, IdempotencyKeyReused)
     if endpoint.is_conditional:
         yield PreconditionFailed
+
+
+def _from_guards(endpoint: Endpoint) -> Iterator[type[DomainError]]:
+    # A query or a body that nobody would read is refused as well.
+    yield from (Invalid, DatabaseUnavailable, QuestionTooSlow)
+    if endpoint.rule.arguments:
+        yield NotFound
+    if not endpoint.access.is_public:
+        yield Unauthenticated
+    if endpoint.access.permission:
+        yield Forbidden
 
 
 def answer(status: int, errors: Iterable[type[DomainError]], endpoint: Endpoint) -> dict[str, Any]:

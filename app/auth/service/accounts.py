@@ -1,4 +1,4 @@
-"""Commands on service accounts and keys, and the check of a key."""
+"""Service accounts and their keys."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.core.cache import Generation, touch
 from app.core.clock import utc_now
 from app.core.database import transaction
 from app.core.errors import Forbidden, Invalid, NotFound
-from app.core.keys import KeyParts, new_key, parse_key
+from app.core.keys import KeyParts, new_key
 from app.core.security import ROLE_PERMISSIONS, Actor, ActorKind, Permission, Role, current_actor
 from app.core.tenancy import current_tenant_id, own, tenant
 from app.events import service as events
@@ -26,17 +26,8 @@ from app.tenants.models import PLATFORM_ID
 LAST_USED_GRAIN = timedelta(minutes=1)
 
 
-def tenant_of(credential: str) -> UUID | None:
-    """The tenant that a credential claims, before it is believed; None where it is malformed."""
-    key = parse_key(credential)
-    return key.tenant_id if key else None
-
-
-def authenticate(credential: str) -> Actor | None:
-    """Who holds this credential; None where it is unknown, malformed, expired, revoked or inactive."""
-    key = parse_key(credential)
-    if key is None:
-        return None
+def actor_of_key(key: KeyParts) -> Actor | None:
+    """Who holds this key; None where it is unknown, expired, revoked or inactive."""
     with tenant(key.tenant_id):
         return _holder_of(key)
 

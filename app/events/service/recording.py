@@ -6,20 +6,29 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from uuid import UUID
 
+from sqlalchemy import insert, select
+
 from app.core.clock import new_id
 from app.core.database import transaction
 from app.core.logging import log_context
 from app.core.security import current_actor
 from app.core.sets import inserting, run, table_of
-from app.events.models import Event, EventLevel
+from app.events.models import Event, EventLevel, UnsealedEvent
 
 _EVENTS: Final = table_of(Event)
+_GIVEN: Final = ("id", "type", "level", "actor_kind", "actor_id", "subject_id", "data", "request_id")
+# With each event goes its place in the queue of those to be sealed.
+_RECORDED: Final = inserting(_EVENTS, *_GIVEN).returning(_EVENTS.c.tenant_id, _EVENTS.c.id).cte("recorded")
+_RECORD: Final = insert(table_of(UnsealedEvent)).from_select(["tenant_id", "event_id"], select(*_RECORDED.c))
 
 
 def record(
     event_type: str, *, subject_id: UUID | None = None, level: EventLevel = EventLevel.INFO, **data: Any
 ) -> None:
-    """Write one event into the present transaction; `data` is ids, names of fields and numbers, nothing personal."""
+    """Write one event into the present transaction; `data` is ids, names of fields and numbers, nothing personal.
+
+    A type is what it happened to and, after a dot, what happened: `book.updated`. The first is the subject's kind.
+    """
     record_many(event_type, [(subject_id, data)], level=level)
 
 
@@ -41,4 +50,4 @@ def record_many(
     rows = [{**shared, "id": new_id(), "subject_id": subject, "data": data} for subject, data in subjects]
     if rows:
         with transaction():
-            run(inserting(_EVENTS, "id", *shared, "subject_id", "data"), rows)
+            run(_RECORD, rows)

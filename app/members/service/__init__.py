@@ -1,0 +1,65 @@
+"""Commands on people.
+
+`users` makes, changes and checks them, `groups` and `guardians` bring them together, `privacy` tells and forgets what
+is known of one, `rotation` writes what is personal under a new key.
+"""
+
+from __future__ import annotations
+
+from app.members.service.errors import EmailTaken, LastAdmin, UsernameTaken
+from app.members.service.groups import (
+    GroupFull,
+    InvalidJoinCode,
+    add_member,
+    create_group,
+    create_join_code,
+    delete_group,
+    join,
+    remove_member,
+    update_group,
+    visible_group,
+)
+from app.members.service.guardians import link_reader, unlink_reader
+from app.members.service.privacy import PersonalDataLeft, erase_user, export_user, find_traces, personal
+from app.members.service.rotation import outdated_rows, rotate_personal_data
+from app.members.service.users import (
+    create_user,
+    end_all_sessions,
+    existing_user,
+    make_user,
+    register,
+    update_user,
+    visible_user,
+)
+
+__all__ = [
+    "EmailTaken",
+    "GroupFull",
+    "InvalidJoinCode",
+    "LastAdmin",
+    "PersonalDataLeft",
+    "UsernameTaken",
+    "add_member",
+    "create_group",
+    "create_join_code",
+    "create_user",
+    "delete_group",
+    "end_all_sessions",
+    "erase_user",
+    "existing_user",
+    "export_user",
+    "find_traces",
+    "join",
+    "link_reader",
+    "make_user",
+    "outdated_rows",
+    "personal",
+    "register",
+    "remove_member",
+    "rotate_personal_data",
+    "unlink_reader",
+    "update_group",
+    "update_user",
+    "visible_group",
+    "visible_user",
+]
