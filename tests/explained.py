@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import orjson
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -27,3 +29,17 @@ def _with_explain(element: _Explained, compiler: SQLCompiler, **options: Any) ->
 def explained(question: Question, how: str = "EXPLAIN") -> Question:
     """A question for the plan of another one, asked with the same values."""
     return Question(_Explained(how, question.statement))
+
+
+def plan_of(question: Question, **values: Any) -> dict[str, Any]:
+    """The plan of a question after it was run, as the application's role behind row-level security."""
+    answer = explained(question, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)").value(**values)
+    plan: dict[str, Any] = orjson.loads(orjson.dumps(answer))[0]["Plan"]
+    return plan
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A plan's steps, its own and those beneath."""
+    yield plan
+    for below in plan.get("Plans", []):
+        yield from nodes(below)

@@ -1,6 +1,6 @@
 """Passwords: how they are kept (argon2id), which are refused, and how many are reckoned at a time.
 
-To reckon one takes some 30 ms and 19 MiB, and nothing else here takes as long. So at most half of a process's threads
+To reckon one takes some 30 ms and 19 MiB. So at most half of a process's threads
 do it at once and whoever comes then is asked to come back: the other threads go on reading for everybody else.
 """
 

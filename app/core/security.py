@@ -1,7 +1,7 @@
 """Who may do what, on one page: roles, permissions, and the mark that every endpoint carries.
 
-`requires` and `public` only mark a view; `pipeline.py` holds the caller's `Actor` against the mark before the view runs
-and refuses endpoints without one. Rights on single rows are the queries' business.
+`requires` and `public` only mark a view; `pipeline/passage.py` holds the caller's `Actor` against the mark before the
+view runs; endpoints without one answer nobody. Rights on single rows are the queries' business.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ class Role(StrEnum):
 SERVICE_ROLES: Final = (Role.PLATFORM_ADMIN, Role.ADMIN, Role.LIBRARIAN, Role.LMS, Role.KIOSK, Role.READ_ONLY)
 # What staff may be; other people's role follows from what they are.
 STAFF_ROLES: Final = (Role.PLATFORM_ADMIN, Role.ADMIN, Role.LIBRARIAN, Role.EDUCATOR)
+# One of them stays in every tenant that has one.
+ADMIN_ROLES: Final = (Role.PLATFORM_ADMIN, Role.ADMIN)
 
 _READS = frozenset({Permission.TENANT_READ, Permission.BOOKS_READ})
 _LIBRARIAN = _READS | {Permission.BOOKS_WRITE, Permission.INGESTION_RUN, Permission.USERS_READ}

@@ -36,7 +36,7 @@ def rotate() -> None:
                 for some in _rotated():
                     rewritten += some
                     bar.update(some)
-    click.echo(f"{rewritten} users are kept under the newest key.")
+    click.echo(f"{rewritten} users were written anew under the newest key.")
 
 
 def _rotated() -> Iterator[int]:

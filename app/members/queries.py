@@ -17,7 +17,7 @@ from app.core import pii
 from app.core.clock import utc_now
 from app.core.database import Question
 from app.core.pagination import Listing
-from app.core.security import STAFF_ROLES, Actor, Permission, Role, current_actor
+from app.core.security import ADMIN_ROLES, STAFF_ROLES, Actor, Permission, current_actor
 from app.core.sets import one_id, table_of, text_list
 from app.core.tenancy import own
 from app.core.text import folded
@@ -386,15 +386,12 @@ def profile_of(user: User) -> dict[str, Any]:
     return pii.unseal(user.key_id, user.sealed_profile, of=user.id)
 
 
-_ADMINS: Final = (Role.ADMIN, Role.PLATFORM_ADMIN)
-
-
 def other_admins(user_id: UUID) -> int:
     """How many active administrators of the tenant there are beside this one."""
     statement = (
         select(func.count())
         .select_from(_users)
         .join(_staff, (_staff.c.tenant_id == _users.c.tenant_id) & (_staff.c.id == _users.c.id))
-        .where(own(_users.c), _staff.c.role.in_(_ADMINS), _users.c.is_active, _users.c.id != user_id)
+        .where(own(_users.c), _staff.c.role.in_(ADMIN_ROLES), _users.c.is_active, _users.c.id != user_id)
     )
     return db.session.scalar(statement) or 0

@@ -9,21 +9,20 @@ from collections.abc import Iterator
 from typing import Any, Final
 from uuid import UUID
 
-import orjson
 import pytest
 from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.engine import Engine
 
 from app import create_app
-from app.core.database import Question, transaction
+from app.core.database import transaction
 from app.core.tenancy import tenant
 from app.events import queries
 from app.events.service import sealing
 from app.extensions import db, redis
 from app.settings import Settings
 from tests.conftest import empty
-from tests.explained import explained
+from tests.explained import nodes, plan_of
 
 EVENTS: Final = 100_000
 UNSEALED: Final = 100
@@ -82,19 +81,6 @@ def in_large(filled: Flask) -> Iterator[None]:
     with filled.app_context(), tenant(LARGE):
         yield
         db.session.remove()
-
-
-def plan_of(question: Question, **values: Any) -> dict[str, Any]:
-    """The plan of a question, run as the application's role behind row-level security."""
-    answer = explained(question, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)").value(**values)
-    plan: dict[str, Any] = orjson.loads(orjson.dumps(answer))[0]["Plan"]
-    return plan
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for below in plan.get("Plans", []):
-        yield from nodes(below)
 
 
 def scanned(plan: dict[str, Any]) -> list[str]:

@@ -6,20 +6,18 @@ from collections.abc import Iterator
 from typing import Any, Final
 from uuid import UUID
 
-import orjson
 import pytest
 from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.engine import Engine
 
 from app import create_app
-from app.core.database import Question
 from app.core.tenancy import tenant as as_tenant
 from app.extensions import db
 from app.members import queries
 from app.settings import Settings
 from tests.conftest import empty
-from tests.explained import explained
+from tests.explained import nodes, plan_of
 
 LARGE: Final = UUID("0193a000-0000-7000-8000-000000000011")
 GROUP: Final = UUID("0193a000-0000-7000-8000-000000000012")
@@ -94,19 +92,6 @@ def in_large(large: Flask) -> Iterator[None]:
     with large.app_context(), as_tenant(LARGE):
         yield
         db.session.remove()
-
-
-def plan_of(question: Question, **parameters: Any) -> dict[str, Any]:
-    """The plan of a question, run as the application's role behind row-level security."""
-    answer = explained(question, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)").value(**parameters)
-    plan: dict[str, Any] = orjson.loads(orjson.dumps(answer))[0]["Plan"]
-    return plan
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for below in plan.get("Plans", []):
-        yield from nodes(below)
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=str)

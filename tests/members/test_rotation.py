@@ -78,7 +78,7 @@ def test_everything_is_found_before_during_and_after(
 
     code, output = rotate(both.app)
 
-    assert (code, output.strip()) == (0, "3 users are kept under the newest key.")
+    assert (code, output.strip()) == (0, "3 users were written anew under the newest key.")
     assert key_ids(owner) == {"new": 3}
     assert_all_is_found(both)
     assert_all_is_found(at_keys(NEW))
@@ -147,7 +147,7 @@ def test_once_more_there_is_nothing_to_do(at_keys: Callable[[str], Library]) -> 
     both = at_keys(f"{NEW},{OLD}")
     rotate(both.app)
 
-    assert rotate(both.app) == (0, "0 users are kept under the newest key.\n")
+    assert rotate(both.app) == (0, "0 users were written anew under the newest key.\n")
 
 
 def test_nobody_is_lost_who_is_changed_meanwhile(

@@ -18,7 +18,7 @@ from app.core.clock import new_id, utc_now
 from app.core.database import on_rollback, transaction, violated_constraint
 from app.core.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from app.core.passwords import hash_password, is_common, verify_password
-from app.core.security import ROLE_PERMISSIONS, STAFF_ROLES, ActorKind, Permission, Role, current_actor
+from app.core.security import ADMIN_ROLES, ROLE_PERMISSIONS, STAFF_ROLES, ActorKind, Permission, Role, current_actor
 from app.core.sets import inserting, lock_names, run, table_of
 from app.core.tenancy import current_tenant_id, own
 from app.events import service as events
@@ -41,7 +41,6 @@ _PROFILE: Final = ("name", "email", "username")
 _ONES_OWN: Final = frozenset({"name", "password", "current_password"})
 _READING: Final = frozenset({"reading_ability", "min_age", "max_age"})
 _CREDENTIALS: Final = frozenset({"password", "role", "is_active", "email", "username"})
-_ADMINS: Final = frozenset({Role.ADMIN, Role.PLATFORM_ADMIN})
 # Nobody confuses these when reading them out: no vowels, so no words; no letter that looks like a digit.
 _USERNAME_LETTERS: Final = "bcdfghjkmnpqrstvwxz"
 
@@ -259,7 +258,7 @@ def _check_role_change(person: User, changes: Mapping[str, Any]) -> None:
         if not isinstance(person, Staff):
             raise Invalid.field("role", "Only staff have a role that can be changed.")
         check_grant(Role(changes["role"]))
-    is_demoted = changes.get("role", person.role) not in _ADMINS or changes.get("is_active") is False
+    is_demoted = changes.get("role", person.role) not in ADMIN_ROLES or changes.get("is_active") is False
     if is_demoted:
         keep_an_admin(person)
 
@@ -270,7 +269,7 @@ def keep_an_admin(person: User) -> None:
     Raises:
         LastAdmin: this is the last one.
     """
-    if person.role in _ADMINS and person.is_active:
+    if person.role in ADMIN_ROLES and person.is_active:
         lock_names([""], kind="admins")
         if not queries.other_admins(person.id):
             raise LastAdmin("This is the last administrator: make another one first.")
