@@ -30,8 +30,10 @@ run: $(BUILT) ## starts everything and loads the demo library; Ctrl-C stops it
 flask: $(BUILT) ## runs a command on what `make run` has started; ARGS="tenants list"
 	@if [ -f .data/engines.env ]; then . ./.data/engines.env; fi; exec $(IN) -m flask --app wsgi $(ARGS)
 
+# Two workers, each on engines of its own, and each test file in one of them; on given engines, which they would share,
+# one after the other. ARGS come last, so `-n 0` among them does that as well.
 test: $(BUILT) ## runs all tests on a real PostgreSQL and Redis; ARGS="tests/core -k name" chooses
-	@$(IN) -m pytest $(ARGS)
+	@$(IN) -m pytest $(if $(DATABASE_URL)$(REDIS_URL),,-n 2 --dist loadfile) $(ARGS)
 
 lint: $(BUILT) types ## checks style, formatting, types and the import rule
 	@$(IN) -m ruff check .

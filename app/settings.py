@@ -86,6 +86,7 @@ class Settings:
     api_rate: Rate
     ingestion_rate: Rate
     auth_rate: Rate
+    session_rate: Rate
     catalogue_rate: Rate
     inventory_write_rate: Rate
     inventory_read_rate: Rate
@@ -183,6 +184,7 @@ class _Reader:
             api_rate=self._rate_pair("API", 60, 60),
             ingestion_rate=self._rate_pair("INGESTION", 10, 3600),
             auth_rate=self._rate("AUTH_RATE_LIMIT", "5/minute"),
+            session_rate=self._rate("SESSION_RATE_LIMIT", "300/minute"),
             catalogue_rate=self._rate("CATALOGUE_RATE_LIMIT", "1000/hour"),
             inventory_write_rate=self._rate("INVENTORY_WRITE_RATE_LIMIT", "10/minute"),
             inventory_read_rate=self._rate("INVENTORY_READ_RATE_LIMIT", "30/minute"),

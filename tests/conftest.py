@@ -51,6 +51,7 @@ TEST_ENVIRONMENT = {
     "JOB_LEASE_SECONDS": "2",
     "API_RATE_LIMIT_REQUESTS": "10000",
     "AUTH_RATE_LIMIT": "10000/minute",
+    "SESSION_RATE_LIMIT": "10000/minute",
     "CATALOGUE_RATE_LIMIT": "10000/hour",
     "INGESTION_RATE_LIMIT_REQUESTS": "1000",
 }
@@ -221,7 +222,8 @@ class Library:
         """Somebody new, of the type `kind` or staff of the role `kind`, who has just signed in."""
         given = {"type": kind} if kind in list(UserType) else {"type": UserType.STAFF, "role": kind}
         with self.app.app_context(), as_tenant(self.id):
-            person = members.create_user(**{"name": "Somebody", **given, **fields})
+            password = members.new_password(fields.pop("password", None), personal=[])
+            person = members.create_user(**{"name": "Somebody", **given, **fields}, password=password)
             token = auth.begin_session(person, method=SignInMethod.COMMAND).access_token
             db.session.remove()
         return Person(person.id, token)

@@ -64,6 +64,7 @@ def create_user(slug: str, email: str, role: str, name: str | None, *, has_passw
     password = sys.stdin.readline().rstrip("\r\n") if has_password else None
     given = {"type": kind.value, "role": role, "email": email, "name": name or email.partition("@")[0]}
     fields = NewPersonSchema().load({**given, "password": password})
+    fields["password"] = members.new_password(password, personal=[fields["name"], email])
     with _tenant_of(slug):
         person = members.create_user(**fields)
     click.echo(str(person.id))

@@ -71,12 +71,14 @@ def log_in(body: dict[str, Any]) -> Response:
     the password is wrong is the same answer, and takes the same time.
     """
     password = body.pop("password")
-    _count_attempt(**body)
+    # From whichever address it comes; the address is counted already.
+    charge(Limit.AUTH, service.account_counter(**body), cost=1)
     return _signed_in(service.log_in(password=password, **body))
 
 
 @blp.post("/tenants/<slug>/auth/refresh")
 @public
+@limited(Limit.SESSION)
 @raises(service.InvalidRefreshToken)
 @repeatable
 @blp.arguments(RefreshSchema)
@@ -116,15 +118,16 @@ def request_magic_link(body: dict[str, Any]) -> Response:
 
     Where the address belongs to an account, a mail goes there with a token that works once, for 15 minutes. The answer
     is the same where it does not, and does not wait for the mail. Mails are counted per address of the client and per
-    e-mail address, as attempts to log in are.
+    e-mail address.
     """
-    _count_attempt(**body)
+    charge(Limit.AUTH, f"mail:{service.account_counter(**body)}", cost=1)
     service.request_magic_link(body["email"])
     return json_response({"message": "If the address belongs to an account, a mail is on its way."}, 202)
 
 
 @blp.post("/tenants/<slug>/auth/magic-links/redeem")
 @public
+@limited(Limit.SESSION)
 @raises(service.InvalidMagicLink)
 @repeatable
 @blp.arguments(MagicLinkSchema)
@@ -157,6 +160,7 @@ def exchange_id_token(body: dict[str, Any]) -> Response:
 
 @blp.post("/tenants/<slug>/auth/join")
 @public
+@limited(Limit.SESSION)
 @raises(members.InvalidJoinCode, members.GroupFull)
 # So the tokens are kept for a day, if sealed under the client's own key: a second student would be worse.
 @idempotent
@@ -166,17 +170,12 @@ def join(body: dict[str, Any]) -> Response:
     """Join a class
 
     Makes a student with a username in the group that has this join code, and signs them in. A whole class comes from
-    one address, so this counts against `api` alone. With an `Idempotency-Key`, a repeated request makes no second
-    student.
+    one address, so that is counted by `session` alone, which has room for it. With an `Idempotency-Key`, a repeated
+    request makes no second student.
     """
     found = service.join(**body)
     location = url_for("members.show_user", slug=g.tenant.slug, user_id=found.user_id)
     return _signed_in(found, 201, {"Location": location})
-
-
-def _count_attempt(**account: str) -> None:
-    """Count one more attempt on an account, from whichever address; the address is counted already."""
-    charge(Limit.AUTH, service.account_counter(**account), cost=1)
 
 
 def _signed_in(found: service.SignedIn, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -115,6 +115,15 @@ def idempotent(view: _View) -> _View:
     return once  # type: ignore[return-value]  # wraps() keeps the view's own signature
 
 
+def is_repeated() -> bool:
+    """True where the answer to the present request is kept; it is given again even if its time ends meanwhile."""
+    key = _key_of_request()
+    if key is not None:
+        with transaction():
+            g.kept_answer = _kept_under(hashlib.sha256(b"row" + _secret(key)).digest())
+    return g.get("kept_answer") is not None
+
+
 def tells_of(person_id: UUID) -> None:
     """Let the answer to the present request, where one is kept, be forgotten together with this person."""
     g.answer_tells_of = person_id
@@ -132,25 +141,32 @@ def _key_of_request() -> str | None:
 
 
 def _first_or_again(key: str, run: Callable[[], Response]) -> Response:
-    secret = f"{_whose()}\n{key}".encode()
+    secret = _secret(key)
     key_hash = hashlib.sha256(b"row" + secret).digest()
     # Keyed: a body may hold a password, which could be guessed from a plain hash of it.
     content = f"{request.method} {request.full_path}\n".encode() + whole_body(request)
     request_hash = hmac.digest(_material(b"request", secret), content, "sha256")
     _lock(key_hash)
-    kept = db.session.scalar(select(IdempotencyKey).where(own(IdempotencyKey), IdempotencyKey.key_hash == key_hash))
-    if kept and kept.created_at > utc_now() - KEPT_FOR:
+    kept = g.get("kept_answer") or _kept_under(key_hash)
+    if kept:
         replayed = _replayed(kept, secret)
         if not hmac.compare_digest(kept.request_hash, request_hash):
             raise IdempotencyKeyReused("This Idempotency-Key was used for another request; take a new one.")
         return replayed
-    if kept:
-        db.session.delete(kept)
-        db.session.flush()
+    db.session.execute(delete(IdempotencyKey).where(own(IdempotencyKey), IdempotencyKey.key_hash == key_hash))
     answer = run()
     if answer.status_code < HTTPStatus.BAD_REQUEST:
         _keep(answer, key_hash=key_hash, request_hash=request_hash, secret=secret)
     return answer
+
+
+def _kept_under(key_hash: bytes) -> IdempotencyKey | None:
+    is_it = (IdempotencyKey.key_hash == key_hash, IdempotencyKey.created_at > utc_now() - KEPT_FOR)
+    return db.session.scalar(select(IdempotencyKey).where(own(IdempotencyKey), *is_it))
+
+
+def _secret(key: str) -> bytes:
+    return f"{_whose()}\n{key}".encode()
 
 
 def _whose() -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from http import HTTPStatus
+from ipaddress import ip_address, ip_network
 from typing import Any, TypeVar
 
 from flask import Flask, current_app, g
@@ -31,6 +32,8 @@ WHOLE_SECOND_US = 1_000_000
 
 
 _KEPT_WINDOWS = 20_000
+# What a provider gives to one client at least (RFC 6177).
+_IPV6, _CLIENT_BITS = 6, 64
 
 
 class Limit(StrEnum):
@@ -39,16 +42,18 @@ class Limit(StrEnum):
     API = "api"
     INGESTION = "ingestion"
     AUTH = "auth"
+    SESSION = "session"
     CATALOGUE_READ = "catalogue_read"
     INVENTORY_WRITE = "inventory_write"
     INVENTORY_READ = "inventory_read"
 
 
-# These are counted for the whole tenant; the others for each principal, or address where nobody is signed in.
+# These are counted for the whole tenant, of strangers for each address; the others for each principal, or address where
+# nobody is signed in.
 TENANT_LIMITS = frozenset({Limit.API, Limit.INGESTION})
 # A tenant's own number is one by the minute or the hour, as its name says, whatever the default's window.
 OWN_WINDOW_SECONDS = {Limit.API: 60, Limit.INGESTION: 3600}
-CLOSED_WITHOUT_REDIS = frozenset({Limit.AUTH})
+CLOSED_WITHOUT_REDIS = frozenset({Limit.AUTH, Limit.SESSION})
 
 
 class RateLimited(DomainError):
@@ -126,6 +131,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         Limit.API: settings.api_rate,
         Limit.INGESTION: settings.ingestion_rate,
         Limit.AUTH: settings.auth_rate,
+        Limit.SESSION: settings.session_rate,
         Limit.CATALOGUE_READ: settings.catalogue_rate,
         Limit.INVENTORY_WRITE: settings.inventory_write_rate,
         Limit.INVENTORY_READ: settings.inventory_read_rate,
@@ -211,6 +217,16 @@ def charge(limit: Limit, counted_by: str, *, size: int | None = None, cost: int)
         g.limit_states = (*g.get("limit_states", ()), *full.states)
         raise
     g.limit_states = (*g.get("limit_states", ()), *admission.states)
+
+
+@lru_cache(maxsize=_KEPT_WINDOWS)
+def address_counter(address: str) -> str:
+    """What a stranger's calls are counted by: the address, or of IPv6 the network, where all are one client's."""
+    try:
+        known = ip_address(address)
+    except ValueError:
+        return f"address:{address}"
+    return f"address:{ip_network((known, _CLIENT_BITS), strict=False) if known.version == _IPV6 else known}"
 
 
 def seconds(wait_us: int) -> int:

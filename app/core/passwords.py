@@ -49,12 +49,15 @@ def is_common(password: str, *, personal: Iterable[str] = ()) -> bool:
     """True for what is guessed first: known passwords, patterns, and the account's own name or address.
 
     The beginning decides: 72 characters, and fewer where many signs could stand for letters.
+
+    Raises:
+        SignInBusy: too many are looked at at the moment.
     """
     beginning = password[:_ESTIMATED_CHARACTERS]
     while _readings(beginning) * len(beginning) ** 2 > _MOST_LOOKED_UP:
         beginning = beginning[:-1]
     words = [word[:_ESTIMATED_CHARACTERS] for word in personal]
-    with _estimating:
+    with _one_of_few(), _estimating:
         return int(zxcvbn(beginning, user_inputs=words)["score"]) <= _GUESSED
 
 

@@ -11,23 +11,19 @@ import hmac
 import secrets
 import unicodedata
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
 import idna
 import orjson
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from app.core.derivation import derived_key
 from app.core.tenancy import current_tenant_id
 from app.settings import current_settings
 
 _NONCE_BYTES: Final = 12
-_KEY_BYTES: Final = 32
-_KEPT_KEYS: Final = 10_000
 
 
 class UnreadablePersonalData(RuntimeError):
@@ -43,7 +39,7 @@ def seal(content: Mapping[str, Any], *, of: UUID) -> tuple[str, bytes]:
     """Encrypt what is kept of a person `of` the current tenant: the key's id, and the bytes for the row beside it."""
     key_id, secret = current_settings().pii_keys[0]
     nonce = secrets.token_bytes(_NONCE_BYTES)
-    cipher = AESGCM(_derived(secret, current_tenant_id(), b"seal"))
+    cipher = AESGCM(_key(secret, "seal"))
     return key_id, nonce + cipher.encrypt(nonce, orjson.dumps(content), of.bytes)
 
 
@@ -56,7 +52,7 @@ def unseal(key_id: str, sealed: bytes, *, of: UUID) -> dict[str, Any]:
     secret = dict(current_settings().pii_keys).get(key_id)
     if secret is None:
         raise UnreadablePersonalData(f"PII_KEYS has no key {key_id!r}; put it back, behind the newest.")
-    cipher = AESGCM(_derived(secret, current_tenant_id(), b"seal"))
+    cipher = AESGCM(_key(secret, "seal"))
     try:
         content: dict[str, Any] = orjson.loads(cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], of.bytes))
     except (InvalidTag, ValueError) as error:  # ValueError: too short to hold anything
@@ -71,11 +67,9 @@ def look_up_hash(text: str, *, purpose: str) -> bytes:
 
 def look_up_hashes(text: str, *, purpose: str) -> list[bytes]:
     """The same under every key, the newest first: what may be stored of it while keys are being changed."""
-    tenant_id = current_tenant_id()
     content = (normalised_address(text) if purpose == "email" else normalised(text)).encode()
     return [
-        hmac.digest(_derived(secret, tenant_id, b"look up " + purpose.encode()), content, "sha256")
-        for _, secret in current_settings().pii_keys
+        hmac.digest(_key(secret, f"look up {purpose}"), content, "sha256") for _, secret in current_settings().pii_keys
     ]
 
 
@@ -104,6 +98,5 @@ def masked_email(email: str) -> str:
     return f"{local[0] if len(local) > 1 else ''}***@{domain}" if at else "***"
 
 
-@lru_cache(maxsize=_KEPT_KEYS)
-def _derived(secret: bytes, tenant_id: UUID, purpose: bytes) -> bytes:
-    return HKDF(hashes.SHA256(), _KEY_BYTES, salt=tenant_id.bytes, info=purpose).derive(secret)
+def _key(secret: bytes, purpose: str) -> bytes:
+    return derived_key(secret, purpose=purpose.encode(), of=current_tenant_id().bytes)

@@ -23,10 +23,8 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import HTTPException, UnprocessableEntity
 
 from app.core.errors import BadRequest, BodyTooLarge, InvalidJson, UnsupportedMediaType
-from app.core.text import CONTROL_CHARACTERS
+from app.core.text import CONTROL_CHARACTERS, CONTROL_CHARACTERS_IN_LINES
 
-# In a note there may be lines and tabs.
-_CONTROL_CHARACTERS_IN_LINES = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 # ISO 8601 knows more spellings than RFC 3339 allows: weeks, days of the year, no separators.
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)?")
 _EARLIEST_YEAR = 1000
@@ -81,7 +79,7 @@ class Text(fields.String):
         kwargs["validate"] = [length, *_as_list(kwargs.get("validate"))]
         super().__init__(**kwargs)
         self._min_length = min_length
-        self._refused = _CONTROL_CHARACTERS_IN_LINES if lines else CONTROL_CHARACTERS
+        self._refused = CONTROL_CHARACTERS_IN_LINES if lines else CONTROL_CHARACTERS
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         content: str = super()._deserialize(value, attr, data, **kwargs)

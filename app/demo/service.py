@@ -39,8 +39,11 @@ PEOPLE: Final[dict[str, dict[str, Any]]] = {
         "min_age": 8,
         "max_age": 11,
     },
+    "student@demo.example.org": {"type": "student", "name": "Stu S.", "username": "stu"},
     "guardian@demo.example.org": {"type": "guardian", "name": "Gus Guardian"},
 }
+# The educator's, with the student in it.
+CLASS = "Demo class"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +69,25 @@ def load_demo() -> int:
 
 
 def invite_people() -> None:
-    """Give everybody who is not there yet an account in the demo library."""
+    """Give everybody who is not there yet an account in the demo library, and bring together who belongs together."""
     with tenant(_existing_demo_id()):
-        for email, fields in PEOPLE.items():
-            if people.user_by_email(email) is None:
-                members.create_user(**fields, email=email, password=PASSWORD)
+        ids = {email.partition("@")[0]: _invited(email, **fields) for email, fields in PEOPLE.items()}
+        members.link_reader(ids["guardian"], ids["reader"])
+        members.add_member(_class_of(ids["educator"]), ids["student"])
+
+
+def _invited(email: str, **fields: Any) -> UUID:
+    person = people.user_by_email(email)
+    if person is None:
+        password = members.new_password(PASSWORD, personal=[email])
+        person = members.create_user(**fields, email=email, password=password)
+    return person.id
+
+
+def _class_of(educator_id: UUID) -> UUID:
+    owned = people.visible_groups(owner_id=educator_id, limit=100)["items"]
+    found = next((UUID(each["id"]) for each in owned if each["name"] == CLASS), None)
+    return found or members.create_group(name=CLASS, owner_id=educator_id).id
 
 
 def make_keys() -> DemoKeys:

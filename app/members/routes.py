@@ -6,11 +6,11 @@ from typing import Any
 
 from flask import Response, g, request, url_for
 
-from app.core.blueprint import Blueprint
+from app.core.blueprint import Blueprint, beforehand
 from app.core.cache import if_match, uncached
 from app.core.errors import Forbidden, raises
 from app.core.idempotency import idempotent, tells_of
-from app.core.limits import Limit, LimitUnavailable, charge
+from app.core.limits import Limit, LimitUnavailable, address_counter, charge
 from app.core.passwords import SignInBusy
 from app.core.schemas import json_response, parse_id
 from app.core.security import ActorKind, Permission, current_actor, requires, signed_in
@@ -36,10 +36,24 @@ blp = Blueprint(
 )
 
 
+def _new_password(body: dict[str, Any]) -> service.NewPassword:
+    if current_actor().kind is ActorKind.ANONYMOUS:
+        charge(Limit.AUTH, address_counter(request.remote_addr or ""), cost=1)
+    personal = (body.get(name) for name in ("name", "email", "username"))
+    return service.new_password(body.get("password"), personal=personal)
+
+
+def _changed_password(body: dict[str, Any], user_id: str) -> service.NewPassword | None:
+    parsed = parse_id(user_id)
+    if "password" in body and parsed == current_actor().id:
+        # Whoever has got hold of an access token must not guess the password by it.
+        charge(Limit.AUTH, current_actor().principal, cost=1)
+    return service.changed_password(parsed, body)
+
+
 @blp.post("/tenants/<slug>/users")
 @requires(Permission.USERS_MANAGE, or_public_where="self_registration")
 @raises(service.EmailTaken, service.UsernameTaken, SignInBusy, LimitUnavailable)
-@idempotent
 @blp.arguments(
     NewUserSchema,
     examples={
@@ -65,18 +79,17 @@ blp = Blueprint(
         },
     },
 )
+@beforehand(password=_new_password)
+@idempotent
 @blp.response(201, UserSchema)
-def create_user(body: dict[str, Any]) -> Response:
+def create_user(body: dict[str, Any], *, password: service.NewPassword) -> Response:
     """Create a user
 
     Administrators make accounts of every type. Where the tenant has set `self_registration`, strangers make themselves
     readers, with an `email` and a `password`; that counts against `auth` (per address).
     """
-    if current_actor().kind is ActorKind.ANONYMOUS:
-        charge(Limit.AUTH, f"address:{request.remote_addr}", cost=1)
-        person = service.register(**body)
-    else:
-        person = service.create_user(**body)
+    make = service.register if current_actor().kind is ActorKind.ANONYMOUS else service.create_user
+    person = make(**{**body, "password": password})
     tells_of(person.id)
     location = url_for("members.show_user", slug=g.tenant.slug, user_id=person.id)
     return json_response(queries.shown(person), 201, {"Location": location})
@@ -111,10 +124,11 @@ def show_user(user_id: str) -> Response:
 @blp.patch("/tenants/<slug>/users/<user_id>")
 @signed_in
 @raises(service.EmailTaken, service.UsernameTaken, service.LastAdmin, SignInBusy, LimitUnavailable, Forbidden)
-@if_match(show_user)
 @blp.arguments(UserChangesSchema, example={"name": "Anna Jones"})
+@beforehand(password=_changed_password)
+@if_match(show_user)
 @blp.response(200, UserSchema)
-def update_user(body: dict[str, Any], user_id: str) -> Response:
+def update_user(body: dict[str, Any], user_id: str, *, password: service.NewPassword | None) -> Response:
     """Change a user
 
     A JSON merge patch. People change their name and, knowing the present one, their password, which counts against
@@ -122,10 +136,7 @@ def update_user(body: dict[str, Any], user_id: str) -> Response:
     being kept out, end all sessions of that person at once. The last active administrator can't be demoted or kept out.
     """
     parsed = parse_id(user_id)
-    if "password" in body and parsed == current_actor().id:
-        # Whoever has got hold of an access token must not guess the password by it.
-        charge(Limit.AUTH, current_actor().principal, cost=1)
-    service.update_user(parsed, body)
+    service.update_user(parsed, body, password=password)
     return json_response(service.visible_user(parsed))
 
 

@@ -68,7 +68,7 @@ class FastLane:
         try:
             settled = passage.admit_kept()
         except RateLimited as refusal:
-            if passage.is_current(refusal.generations):
+            if not passage.forget_outdated(refusal.generations):
                 environ[REFUSAL] = refusal
                 environ[PASSAGE] = passage
             return None

@@ -24,7 +24,7 @@ from app.auth import service as auth
 from app.core.admission import Admission, Window, WindowState
 from app.core.cache import Cached, Generation, address_digest, answer_key, generation_etag, generation_key
 from app.core.errors import DomainError, Forbidden, NotFound, Unauthenticated
-from app.core.limits import TENANT_LIMITS, Limit, Limits, RateLimited, describe
+from app.core.limits import TENANT_LIMITS, Limit, Limits, RateLimited, address_counter, describe
 from app.core.metrics import count_request
 from app.core.security import Access, Actor, Permission
 from app.tenants.queries import TenantSummary, tenant_summary
@@ -189,7 +189,7 @@ class Passage:
             self._identify()
             self._authorise_by_newest()
             self._count_by_newest()
-        if not self.is_current(self._counted().generations):
+        if self.forget_outdated(self._counted().generations):
             self._identify()
             self._authorise()
         self.is_settled = True
@@ -203,13 +203,13 @@ class Passage:
             return False
         self._authorise()
         self._count()
-        self.is_settled = self.is_current(self._counted().generations)
+        self.is_settled = not self.forget_outdated(self._counted().generations)
         return self.is_settled
 
     def may_go_on(self) -> bool:
         """True while the same request would still be let through; for answers that last, asked now and then."""
         try:
-            self.is_current(self._guard.current_generations(self._access_tenants()))
+            self.forget_outdated(self._guard.current_generations(self._access_tenants()))
             self._identify()
             self._authorise()
         except DomainError:
@@ -289,7 +289,7 @@ class Passage:
         try:
             self._authorise()
         except DomainError:
-            if self.is_current(self._guard.current_generations(self._access_tenants())):
+            if not self.forget_outdated(self._guard.current_generations(self._access_tenants())):
                 raise
             self._identify()
             self._authorise()
@@ -327,7 +327,7 @@ class Passage:
         try:
             self._count()
         except RateLimited as full:
-            if self.is_current(full.generations):
+            if not self.forget_outdated(full.generations):
                 raise
             self._identify()
             self._authorise()
@@ -342,10 +342,13 @@ class Passage:
         if actor and (self._tenant is None or actor.tenant_id != tenant_id):
             # Those who run the service are counted at home: a tenant at its limit can't keep them out.
             tenant_id, size = actor.tenant_id, actor.api_requests_per_minute
-        if tenant_id is not None:
-            windows.append(limits.window(Limit.API, str(tenant_id), size=size))
-        counted_by = actor.principal if actor else f"address:{self._environ.get('REMOTE_ADDR', '')}"
+        counted_by = actor.principal if actor else address_counter(self._environ.get("REMOTE_ADDR", ""))
         own = [limit for limit in getattr(self._view, "limits", ()) if limit not in TENANT_LIMITS]
+        # Strangers can't use up what the tenant's own people have: they count for themselves, where nothing else does.
+        if tenant_id is not None and (actor or not own):
+            windows.append(
+                limits.window(Limit.API, str(tenant_id) if actor else f"{tenant_id}:{counted_by}", size=size)
+            )
         return windows + [limits.window(limit, counted_by) for limit in own]
 
     def _access_tenants(self) -> list[UUID]:
@@ -369,18 +372,18 @@ class Passage:
         assert self.admission is not None  # noqa: S101 - for the type checker: counted just before
         return self.admission
 
-    def is_current(self, generations: Sequence[str]) -> bool:
-        """Forget what is no longer the newest state; False when there was any."""
+    def forget_outdated(self, generations: Sequence[str]) -> bool:
+        """Forget what is no longer the newest state; True when there was any."""
         # What follows the access generations, if anything, is the cached answer's.
         newest = dict(zip(self._access_tenants(), generations, strict=False))
-        current = True
+        was_outdated = False
         if self._actor and not self._is_fresh(self._actor, newest.get(cast("UUID", self._actor.value.tenant_id))):
             self._guard.actors.drop(self._credential_key)
-            current = False
+            was_outdated = True
         if self._tenant and not self._is_fresh(self._tenant, newest.get(self._tenant.value.id)):
             self._guard.tenants.drop(self._slug)
-            current = False
-        return current
+            was_outdated = True
+        return was_outdated
 
     @staticmethod
     def _is_fresh(entry: _Entry[Any], newest: str | None) -> bool:

@@ -13,7 +13,7 @@ from app.core.cache import if_match
 from app.core.clock import utc_now
 from app.core.errors import raises
 from app.core.idempotency import idempotent
-from app.core.limits import TENANT_LIMITS, Limit, LimitUnavailable, limits, uncounted
+from app.core.limits import CLOSED_WITHOUT_REDIS, TENANT_LIMITS, Limit, LimitUnavailable, limits, uncounted
 from app.core.schemas import json_response
 from app.core.security import Permission, current_actor, requires
 from app.core.tenancy import current_tenant_id
@@ -121,7 +121,7 @@ def show_rate_limits() -> Response:
             cost=0,
         )
         for limit in limits().rates
-        if limit is not Limit.AUTH
+        if limit not in CLOSED_WITHOUT_REDIS  # these count strangers
     ]
     try:
         states = limits().gate.ask(windows).states

@@ -20,7 +20,15 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 AUDIENCE = "app.example.org"
 DISCOVERY = "/.well-known/openid-configuration"
 KEYS = "/keys"
+_PATIENCE_SECONDS = 60.0
 SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+
+
+@dataclass(frozen=True)
+class FromNow:
+    """A time that a claim names, told from the moment in which its token is made."""
+
+    seconds: float
 
 
 @cache
@@ -40,6 +48,8 @@ class LocalIssuer:
     asked: list[str] = field(default_factory=list)
     # Instead of what is asked for, by path.
     answers: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    # No answer is given while this is not set.
+    may_answer: threading.Event = field(default_factory=threading.Event)
     # Before each answer, and before each byte of it.
     pause_seconds: float = 0.0
     drip_seconds: float = 0.0
@@ -55,6 +65,7 @@ class LocalIssuer:
     def claims(self, **changes: Any) -> dict[str, Any]:
         """What Google says of somebody; None takes a claim away."""
         now = int(time.time())
+        timed = {name: now + value.seconds if isinstance(value, FromNow) else value for name, value in changes.items()}
         claims = {
             "iss": self.url,
             "aud": AUDIENCE,
@@ -69,7 +80,7 @@ class LocalIssuer:
             "family_name": "Reader",
             "iat": now,
             "exp": now + 3600,
-            **changes,
+            **timed,
         }
         return {name: value for name, value in claims.items() if value is not None}
 
@@ -104,6 +115,7 @@ class LocalIssuer:
     def answer(self, path: str) -> tuple[int, bytes]:
         """What is answered at a path."""
         self.asked.append(path)
+        self.may_answer.wait(_PATIENCE_SECONDS)
         time.sleep(self.pause_seconds)
         if path in self.answers:
             return self.answers[path]
@@ -132,6 +144,7 @@ def local_issuer(*, name: str = "ours", path: str = "") -> Iterator[LocalIssuer]
     """An issuer that answers for as long as the block lasts; its address ends with `path`."""
     issuer = LocalIssuer(name, path)
     issuer.new_key("1")
+    issuer.may_answer.set()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -160,5 +173,6 @@ def local_issuer(*, name: str = "ours", path: str = "") -> Iterator[LocalIssuer]
     try:
         yield issuer
     finally:
+        issuer.may_answer.set()
         server.shutdown()
         server.server_close()

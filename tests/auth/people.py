@@ -30,6 +30,7 @@ def add_person(library: Library, **fields: Any) -> UUID:
     """A reader with the address and the password above, unless `fields` say otherwise."""
     given: dict[str, Any] = {"name": "Anna Smith", "email": EMAIL, "password": PASSWORD, "role": Role.READER, **fields}
     with library.app.app_context(), tenant(library.id):
+        given["password"] = members.new_password(given["password"], personal=[])
         person = members.make_user(given.pop("kind", UserType.READER), **given)
         db.session.remove()
     return person.id
@@ -38,7 +39,7 @@ def add_person(library: Library, **fields: Any) -> UUID:
 def change(library: Library, user_id: UUID, **changes: Any) -> None:
     """Change somebody as an administrator would."""
     with library.app.app_context(), tenant(library.id):
-        members.update_user(user_id, changes)
+        members.update_user(user_id, changes, password=members.changed_password(user_id, changes))
         db.session.remove()
 
 

@@ -104,13 +104,16 @@ def test_somebody_who_is_kept_out_stays_out(library: Library, exchange: Exchange
     assert events(owner, "user.sign_in_refused") == [(user_id, "system", {"method": "oidc"})]
 
 
-def test_a_token_counts_once_whatever_is_done_to_its_signature(library: Library, exchange: Exchange) -> None:
+def test_a_token_counts_once_whatever_is_done_to_its_signature(
+    library: Library, exchange: Exchange, owner: Engine
+) -> None:
     exchange("head.claims.signature")
 
     for again in ("head.claims.signature", "head.claims.another", "head.claims."):
         with pytest.raises(InvalidIdToken):
             exchange(again)
 
+    assert events(owner, "user.sign_in_refused") == [(None, "system", {"method": "oidc"})] * 3
     assert exchange("head.other_claims.signature").user_id
 
 
@@ -151,7 +154,7 @@ def test_two_first_exchanges_at_once_make_one_account(library: Library, exchange
 
 
 def test_whoever_registered_with_somebody_elses_address_loses_the_account_to_its_owner(
-    library: Library, exchange: Exchange
+    library: Library, exchange: Exchange, owner: Engine
 ) -> None:
     add_person(library, email_is_verified=False)
     theirs = signed_in(library)
@@ -159,6 +162,7 @@ def test_whoever_registered_with_somebody_elses_address_loses_the_account_to_its
     owners = exchange()
 
     assert str(owners.user_id) == theirs["user"]["id"]
+    assert events(owner, "user.email_verified") == [(owners.user_id, "system", {"had_password": True})]
     assert bearing(library, owners.access_token).status_code == 200
     assert told(bearing(library, theirs["access_token"])) == (401, "unauthenticated")
     assert told(log_in(library)) == (401, "invalid_credentials")

@@ -27,6 +27,7 @@ from tests.auth.people import (
     events,
     execute,
     log_in,
+    refresh,
     signed_in,
     told,
 )
@@ -189,6 +190,28 @@ def test_an_account_has_five_attempts_a_minute_from_wherever_they_come(
     assert log_in(library, email="other@example.org", address="192.0.2.6").status_code == 200
 
 
+def test_nobody_can_tell_that_an_address_and_a_username_are_one_accounts(make_app: Callable[..., Flask]) -> None:
+    library = add_library(make_app(AUTH_RATE_LIMIT="5/minute"), "riverside")
+    add_person(library, username="anna-smith")
+
+    for number in range(5):
+        log_in(library, password=WRONG, address=f"192.0.2.{number}")
+
+    for name in ("anna-smith", "nobody-s"):
+        assert log_in(library, username=name, password=WRONG, address="192.0.2.9").status_code == 401
+
+
+def test_a_network_of_ipv6_addresses_counts_as_one_client(make_app: Callable[..., Flask]) -> None:
+    library = add_library(make_app(AUTH_RATE_LIMIT="2/minute"), "riverside")
+
+    addresses = ["2001:db8:1:1::1", "2001:db8:1:1:ffff::2", "2001:db8:1:1::3", "2001:db8:1:2::1"]
+    statuses = [
+        log_in(library, email=f"a{n}@example.org", address=each).status_code for n, each in enumerate(addresses)
+    ]
+
+    assert statuses == [401, 401, 429, 401]
+
+
 def test_an_account_of_the_same_address_elsewhere_is_counted_apart(make_app: Callable[..., Flask]) -> None:
     app = make_app(AUTH_RATE_LIMIT="1/minute")
     here, there = add_library(app, "riverside"), add_library(app, "hillside")
@@ -210,10 +233,16 @@ def test_without_redis_sign_in_is_closed_and_whoever_is_signed_in_stays_so(
     try:
         refused, me = log_in(library), bearing(library, begun["access_token"])
         asked = library.post("/auth/magic-links", {"email": EMAIL}, role=None)
+        renewed = refresh(library, begun["refresh_token"])
+        redeemed = library.post("/auth/magic-links/redeem", {"token": "mag_x"}, role=None)
+        joined = library.post(
+            "/auth/join", {"join_code": "CDFG-HJKM", "first_name": "Kim", "last_initial": "L"}, role=None
+        )
     finally:
         breakable.start_redis()
 
-    assert told(refused) == told(asked) == (503, "limit_unavailable")
+    closed = (503, "limit_unavailable")
+    assert [told(each) for each in (refused, asked, renewed, redeemed, joined)] == [closed] * 5
     assert int(refused.headers["Retry-After"]) >= 1
     assert me.status_code == 200
 

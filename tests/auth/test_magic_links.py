@@ -196,6 +196,19 @@ def test_a_link_works_once(library: Library, log_lines: LogLines, owner: Engine)
     assert execute(owner, "SELECT count(*) FROM user_sessions") == [(1,)]
 
 
+def test_the_audit_trail_tells_of_links_that_were_asked_for_and_refused(
+    library: Library, log_lines: LogLines, owner: Engine
+) -> None:
+    user_id = add_person(library)
+    token = mailed_token(library, log_lines)
+    ask(library, "nobody@example.org")
+    for each in (token, token, "mag_made_up"):
+        redeem(library, each)
+
+    assert events(owner, "user.magic_link_requested") == [(user_id, "anonymous", {}), (None, "anonymous", {})]
+    assert events(owner, "user.sign_in_refused") == [(user_id, "anonymous", {"method": "magic_link"})]
+
+
 def test_of_two_who_use_a_link_at_once_one_is_signed_in(library: Library, log_lines: LogLines, owner: Engine) -> None:
     add_person(library)
     token = mailed_token(library, log_lines)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from tests.auth.people import EMAIL, add_person, bearing, elsewhere, log_in, signed_in, told
+from tests.auth.people import EMAIL, add_library, add_person, bearing, elsewhere, log_in, refresh, signed_in, told
 from tests.conftest import Answer, Library
 
 NEW = {"type": "reader", "name": "Li Wei", "email": "li.wei@example.org", "password": "seals sleep at noon"}
@@ -87,6 +87,31 @@ def test_a_valid_credential_changes_nothing_either(library: Library, other_libra
     )
 
     assert answer.status_code == 200
+
+
+# — strangers' own limits ——————————————————————————————————————————————————————————————————————————
+
+
+def test_strangers_do_not_use_up_what_members_have(make_app: Callable[..., Flask]) -> None:
+    library = add_library(make_app(API_RATE_LIMIT_REQUESTS="5"), "riverside", settings={"self_registration": True})
+    key = library.key("read_only")
+
+    strangers = [library.post("/users", {}, role=None).status_code for _ in range(6)]
+
+    assert strangers == [422] * 5 + [429]
+    assert [library.get("/books", token=key).status_code for _ in range(6)] == [200] * 5 + [429]
+
+
+def test_what_follows_a_sign_in_is_counted_by_address(make_app: Callable[..., Flask]) -> None:
+    library = add_library(make_app(SESSION_RATE_LIMIT="3/minute", API_RATE_LIMIT_REQUESTS="1"), "riverside")
+    code = {"join_code": "CDFG-HJKM", "first_name": "Kim", "last_initial": "L"}
+
+    first = refresh(library, "junk")
+    redeemed = library.post("/auth/magic-links/redeem", {"token": "mag_x"}, role=None)
+    statuses = [library.post("/auth/join", code, role=None).status_code for _ in range(2)]
+
+    assert (first.status_code, redeemed.status_code, statuses) == (401, 401, [401, 429])
+    assert first.headers["RateLimit-Policy"] == '"session";q=3;w=60'
 
 
 # — opened by a setting ————————————————————————————————————————————————————————————————————————————

@@ -323,6 +323,48 @@ def test_nobody_takes_a_key_of_an_account_above_their_own(library: Library, mana
     assert (refused.status_code, refused.get_json()["code"]) == (403, "forbidden")
 
 
+def test_nobody_manages_an_account_above_their_own(library: Library, manager: str, owner: Engine) -> None:
+    above = create(library, name="above", role="librarian").get_json()["id"]
+    key = key_of(library, above).get_json()["id"]
+
+    address = f"/service-accounts/{above}"
+    renamed = ask(library, manager, address, "PATCH", json={"name": "mine"})
+    revoked = ask(library, manager, f"{address}/keys/{key}", "DELETE")
+    deleted = ask(library, manager, address, "DELETE")
+
+    assert [each.status_code for each in (renamed, revoked, deleted)] == [403] * 3
+    with owner.connect() as connection:
+        [(name, revoked_at)] = connection.execute(
+            text(
+                "SELECT name, revoked_at FROM service_accounts a JOIN service_account_keys k"
+                " ON k.service_account_id = a.id WHERE a.id = :id"
+            ),
+            {"id": above},
+        )
+    assert (name, revoked_at) == ("above", None)
+
+
+def test_nothing_that_a_program_grants_outlasts_it(library: Library) -> None:
+    with library.app.app_context(), tenant(library.id):
+        account = service.create_service_account(name="short", role="admin", expires_at=datetime.fromisoformat(SOON))
+        key, _ = service.create_key(account.id)
+        endless = service.create_service_account(name="endless", role="lms").id
+        db.session.remove()
+
+    def status(path: str, method: str = "POST", **body: Any) -> int:
+        return ask(library, key, path, method, json=body).status_code
+
+    later = "2999-01-02T00:00:00Z"
+    new = {"name": "x", "role": "lms"}
+    assert [status("/service-accounts", **new, expires_at=each) for each in (None, later, SOON)] == [403, 403, 201]
+    own = f"/service-accounts/{account.id}"
+    assert [status(own, "PATCH", expires_at=each) for each in (None, later, SOON)] == [403, 403, 200]
+    assert [status(f"{own}/keys", expires_at=each) for each in (None, later, SOON)] == [201, 201, 201]
+    keys = f"/service-accounts/{endless}/keys"
+    assert [status(keys, expires_at=each) for each in (None, later, SOON)] == [403, 403, 201]
+    assert status(own, "PATCH", name="still short") == 200
+
+
 def test_the_platforms_role_exists_in_its_own_tenant_only(library: Library, platform: Library) -> None:
     refused = platform.post("/service-accounts", {"name": "x", "role": "librarian"}, role="platform_admin")
 

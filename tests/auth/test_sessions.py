@@ -106,6 +106,18 @@ def test_a_token_that_is_used_again_later_ends_the_session_everywhere_at_once(
     assert events(owner, "user.refresh_token_reused") == [(user_id, "anonymous", {})]
 
 
+def test_a_token_of_a_session_that_is_over_stands_in_the_audit_trail_and_one_that_is_made_up_does_not(
+    library: Library, owner: Engine
+) -> None:
+    add_person(library)
+    begun = signed_in(library)
+    library.post("/auth/logout", token=begun["access_token"])
+
+    assert [told(refresh(library, token)) for token in (begun["refresh_token"], "ref_x")] == [LOST] * 2
+    [(subject, kind, told_of)] = events(owner, "user.refresh_refused")
+    assert (subject, kind, told_of.keys()) == (None, "anonymous", {"session_id"})
+
+
 def test_a_token_from_before_the_last_one_ends_the_session_however_soon(library: Library) -> None:
     add_person(library)
     first = signed_in(library)["refresh_token"]

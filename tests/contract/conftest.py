@@ -47,6 +47,7 @@ def app(make_app: Callable[..., Flask]) -> Flask:
     return make_app(
         API_RATE_LIMIT_REQUESTS="900000000",
         AUTH_RATE_LIMIT="900000000/hour",
+        SESSION_RATE_LIMIT="900000000/hour",
         CATALOGUE_RATE_LIMIT="900000000/hour",
         INGESTION_RATE_LIMIT_REQUESTS="900000000",
         LOG_LEVEL="ERROR",

@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from app.auth import service as auth
-from app.auth.models import MagicLink, SignInMethod
-from app.auth.service.sign_in import _hash
-from app.core.clock import utc_now
 from app.core.database import transaction
 from app.core.security import SYSTEM, acting_as
 from app.core.tenancy import tenant as as_tenant
-from app.extensions import db
 from app.ingestion.models import JobStatus
 from app.ingestion.service import jobs
-from app.members import queries as people
-from app.members.models import User
 from app.tenants.models import PLATFORM_ID
+from tests.auth.people import PASSWORD
 from tests.conftest import Library
 from tests.house.contract import made, things_of
+from tests.house.sign_in import Credentials
 
 # Of the right form, and nobody's.
 NOBODYS = "00000000-0000-7000-8000-000000000000"
 SEVERAL = 4
-EMAIL, PASSWORD = "anna.smith@example.org", "otters swim at dawn"
 _isbns = itertools.count(1)
 _slugs = itertools.count(1)
 
@@ -95,6 +87,7 @@ class Place:
             "POST /tenants/{slug}/ingestion/jobs/{job_id}/cancel": lambda: {"job_id": place.job()},
             "POST /tenants/{slug}/ingestion/jobs/{job_id}/retry": lambda: {"job_id": place.failed_job()},
         }
+        credentials = Credentials(library)
         place.unique = {
             "POST /tenants": {"slug": fresh_slug, "official_identifier": fresh_slug},
             "POST /tenants/{slug}/books": {"isbns": lambda: [fresh_isbn()]},
@@ -106,10 +99,10 @@ class Place:
                 "password": lambda: PASSWORD,
             },
             # What signs somebody in can't be drawn.
-            "POST /tenants/{slug}/auth/login": {"email": place.email, "password": lambda: PASSWORD},
-            "POST /tenants/{slug}/auth/refresh": {"refresh_token": place.refresh_token},
-            "POST /tenants/{slug}/auth/magic-links/redeem": {"token": place.magic_token},
-            "POST /tenants/{slug}/auth/join": {"join_code": place.join_code},
+            "POST /tenants/{slug}/auth/login": {"email": credentials.email, "password": lambda: PASSWORD},
+            "POST /tenants/{slug}/auth/refresh": {"refresh_token": credentials.refresh_token},
+            "POST /tenants/{slug}/auth/magic-links/redeem": {"token": credentials.magic_token},
+            "POST /tenants/{slug}/auth/join": {"join_code": credentials.join_code},
         }
         return place
 
@@ -167,42 +160,6 @@ class Place:
     def group(self) -> str:
         """One more group."""
         return made(self.library.post("/groups", {"name": "Class 3b"}, role="admin"))
-
-    def email(self) -> str:
-        """The address of somebody with a password."""
-        with self.library.app.app_context(), as_tenant(self.library.id):
-            is_there = people.user_by_email(EMAIL) is not None
-        if not is_there:
-            body = {"type": "reader", "name": "Anna Smith", "email": EMAIL, "password": PASSWORD}
-            made(self.library.post("/users", body, role="admin"))
-        return EMAIL
-
-    def refresh_token(self) -> str:
-        """One that counts."""
-        with self._somebody() as person:
-            return auth.begin_session(person, method=SignInMethod.COMMAND).refresh_token
-
-    def magic_token(self) -> str:
-        """One that has been mailed, if anybody asks."""
-        token = f"mag_{next(_slugs)}"
-        with self._somebody() as person, transaction() as session:
-            expires_at = utc_now() + timedelta(minutes=15)
-            session.add(MagicLink(user_id=person.id, token_hash=_hash(token), expires_at=expires_at))
-        return token
-
-    def join_code(self) -> str:
-        """Of a group of its own."""
-        made_of = self.library.post(f"/groups/{self.group()}/join-code", {}, role="admin")
-        return str(made_of.json["join_code"])
-
-    @contextmanager
-    def _somebody(self) -> Iterator[User]:
-        user_id = UUID(self.user())
-        with self.library.app.app_context(), as_tenant(self.library.id), acting_as(SYSTEM):
-            person = people.user(user_id)
-            assert person is not None
-            yield person
-            db.session.remove()
 
     def account(self) -> str:
         """One more service account."""

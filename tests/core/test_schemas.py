@@ -42,12 +42,31 @@ def assert_refused(**fields: Any) -> None:
     assert set(refusal.value.messages_dict) == set(fields)
 
 
-@pytest.mark.parametrize("text", ["a", "12345", "Ärger", "日本語", "a b", "\U0001f4da"])
+@pytest.mark.parametrize("text", ["a", "12345", "Ärger", "日本語", "a b", "\U0001f4da", "\u0646\u200c\u0645"])
 def test_a_text_is_taken_as_it_is(text: str) -> None:
     assert load(name=text) == {"name": text}
 
 
-@pytest.mark.parametrize("text", ["", " ", "\t\n", "123456", "\x00", "a\x00b", "\x1b[31", "\x7f", "\x85", "\ud800"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "\t\n",
+        "123456",
+        "\x00",
+        "a\x00b",
+        "\x1b[31",
+        "\x7f",
+        "\x85",
+        "\ud800",
+        "\u2028",
+        "x\u202ey",
+        "x\u2066y",
+        "x\u200by",
+        "x\U000e0041",
+    ],
+)
 def test_a_text_that_nobody_could_read_is_refused(text: str) -> None:
     assert_refused(name=text)
 
@@ -58,7 +77,7 @@ def test_line_ends_and_tabs_are_taken_where_a_text_has_lines_and_nowhere_else(te
     assert_refused(name=text)
 
 
-@pytest.mark.parametrize("text", ["\x00", "a\x0bb", "\x1b[31", "\x7f", "\x85", "\ud800"])
+@pytest.mark.parametrize("text", ["\x00", "a\x0bb", "\x1b[31", "\x7f", "\x85", "\ud800", "x\u202ey", "x\U000e0041"])
 def test_other_control_characters_are_refused_in_lines_too(text: str) -> None:
     assert_refused(note=text)
 

@@ -52,6 +52,7 @@ def test_every_fault_is_named_at_once() -> None:
             "PII_KEYS": "no-colon",
             "API_RATE_LIMIT_REQUESTS": "0",
             "AUTH_RATE_LIMIT": "5 per minute",
+            "SESSION_RATE_LIMIT": "many",
             "CATALOGUE_RATE_LIMIT": "0/hour",
             "TRUSTED_PROXIES": "-1",
             "FORCE_HTTPS": "maybe",
@@ -91,6 +92,7 @@ def test_every_fault_is_named_at_once() -> None:
         "REDIS_URL",
         "REFRESH_TOKEN_DAYS",
         "SECRET_KEY",
+        "SESSION_RATE_LIMIT",
         "SMTP_URL",
         "TRUSTED_PROXIES",
     ]

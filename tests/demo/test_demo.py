@@ -6,6 +6,7 @@ import json
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -15,6 +16,7 @@ from sqlalchemy.engine import Engine
 from app.demo import service
 
 SITE = "http://127.0.0.1:5000"
+LIBRARY = "/api/v1/tenants/demo"
 
 
 @pytest.fixture
@@ -68,6 +70,62 @@ def test_the_keys_work_and_lie_in_a_file_that_only_its_owner_reads(app: Flask, k
     assert written["LIBRARY"] == f"{SITE}/api/v1/tenants/demo"
     assert stat.S_IMODE(keys_file.stat().st_mode) == 0o600
     assert written["LIBRARIAN_KEY"] not in shown
+
+
+def signed_in(app: Flask, who: str) -> Callable[..., Any]:
+    """Somebody of the demo library signs in, and asks."""
+    body = {"email": f"{who}@demo.example.org", "password": service.PASSWORD}
+    client = app.test_client()
+    token = client.post(f"{LIBRARY}/auth/login", json=body).get_json()["access_token"]
+
+    def ask(path: str) -> Any:
+        return client.get(f"{LIBRARY}{path}", headers={"Authorization": f"Bearer {token}"}).get_json()
+
+    return ask
+
+
+def test_everybody_signs_in_with_one_password(app: Flask, keys_file: Path) -> None:
+    shown = load(app, keys_file)
+
+    for email in service.PEOPLE:
+        who = email.partition("@")[0]
+        me = signed_in(app, who)("/auth/me")["profile"]
+        assert who in (me["type"], me["role"])
+        assert email in shown
+    assert keys(keys_file)["DEMO_PASSWORD"] == f"'{service.PASSWORD}'"
+
+
+def test_the_educator_has_a_class_with_the_student_in_it(app: Flask, keys_file: Path) -> None:
+    load(app, keys_file)
+    educator, student = signed_in(app, "educator"), signed_in(app, "student")("/auth/me")
+
+    [group] = educator("/groups")["items"]
+
+    assert (group["name"], group["member_count"]) == ("Demo class", 1)
+    assert [each["id"] for each in educator(f"/groups/{group['id']}")["members"]] == [student["id"]]
+
+
+def test_the_guardian_sees_the_reader_and_nobody_else(app: Flask, keys_file: Path) -> None:
+    load(app, keys_file)
+    guardian = signed_in(app, "guardian")
+    reader, student = (signed_in(app, who)("/auth/me")["id"] for who in ("reader", "student"))
+
+    assert guardian(f"/users/{reader}")["name"] == "Rea Reader"
+    assert guardian(f"/users/{student}")["code"] == "not_found"
+
+
+def test_loading_again_invites_nobody_twice(app: Flask, keys_file: Path, owner: Engine) -> None:
+    tables = ("users", "groups", "group_members", "guardian_readers", "events")
+    counted = text(f"SELECT {', '.join(f'(SELECT count(*) FROM {each})' for each in tables)}")
+    load(app, keys_file)
+    with owner.connect() as connection:
+        before = connection.execute(counted).one()
+
+    load(app, keys_file)
+
+    with owner.connect() as connection:
+        assert connection.execute(counted).one() == before
+    assert before[:4] == (len(service.PEOPLE), 1, 1, 1)
 
 
 def test_an_environment_for_postman_lies_beside_the_keys(app: Flask, keys_file: Path) -> None:

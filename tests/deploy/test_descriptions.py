@@ -128,6 +128,30 @@ def test_production_does_not_start_without_a_secret_and_names_it(name: str) -> N
         stack(BASE, PRODUCTION, environ={**SECRETS, name: ""})
 
 
+def recipe(*, with_mail: bool) -> dict[str, str]:
+    """The `.env` that the README makes for production, with secrets of the right form; what it comments is for mail."""
+    block = re.search(r"cat > \.env <<END\n(.*?)\nEND\n", (PROJECT / "README.md").read_text(), re.DOTALL)
+    assert block, "The README no longer says how production is set up."
+    lines = re.findall(r"^(#?)([A-Z_]+)=(.*)$", block[1], re.MULTILINE)
+    made = {"SECRET_KEY": "s" * 64, "PII_KEYS": f"2026:{'A' * 43}="}
+    return {
+        name: made.get(name, "made" if "$(" in value else value) for mark, name, value in lines if with_mail or not mark
+    }
+
+
+@pytest.mark.parametrize("with_mail", [False, True])
+def test_the_readmes_recipe_is_all_that_production_needs(*, with_mail: bool) -> None:
+    environ = recipe(with_mail=with_mail)
+
+    web = stack(BASE, PRODUCTION, environ=environ)["web"]["environment"]
+
+    started = Settings.from_environment(web)
+    assert started.is_production
+    assert (started.smtp_url is not None) is with_mail
+    assert environ.pop("COMPOSE_FILE") == f"{BASE.name}:{PRODUCTION.name}"
+    assert environ.keys() - {"TRUSTED_PROXIES", "SMTP_URL", "MAIL_FROM", "MAGIC_LINK_URL"} == SECRETS.keys()
+
+
 def test_development_and_production_share_no_volume() -> None:
     names = [yaml.safe_load(file.read_text()).get("name") for file in (BASE, DEVELOPMENT, PRODUCTION)]
 

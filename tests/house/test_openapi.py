@@ -137,7 +137,10 @@ def test_the_document_says_of_all_texts_what_no_schema_says_of_one(content: Json
     # The fuzzer is told that it stands there.
     told = " ".join(content["info"]["description"].split())
 
-    assert "A text must not be blank or hold control characters; a description may have line ends and tabs." in told
+    assert (
+        "A text must not be blank or hold control characters, among them those that turn the direction of writing; a"
+        " description may have line ends and tabs." in told
+    )
 
 
 # — rules ——————————————————————————————————————————————————————————————————————————————————————————

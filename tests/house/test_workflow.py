@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +41,23 @@ def test_the_workflow_makes_whatever_every_change_must_pass() -> None:
 
     assert required == {"lint", "test", "contract", "postman"}
     assert required - made_by_workflow() == set(), "Make these in .github/workflows/main.yaml as well."
+
+
+@pytest.mark.parametrize("target", ["test", "contract"])
+@pytest.mark.parametrize(("given", "workers"), [({}, 2), ({"REDIS_URL": "redis://127.0.0.1:6379/0"}, 0)], ids=str)
+def test_two_workers_run_the_tests_unless_they_would_share_a_redis(
+    target: str, given: dict[str, str], workers: int
+) -> None:
+    command = subprocess.run(
+        ["make", "--dry-run", target],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **given},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+    assert re.findall(r" -n (\d)", command) == ([str(workers)] if workers else [])
 
 
 def test_the_collection_runs_with_open_library_away_as_well() -> None:

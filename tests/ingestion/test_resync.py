@@ -158,6 +158,23 @@ def test_two_schedulers_do_no_harm(app: Flask, desk: Desk, other_desk: Desk, sit
     assert (len(jobs_of(desk)), len(jobs_of(other_desk))) == (1, 1)
 
 
+def test_a_schedule_that_another_scheduler_is_at_keeps_no_other_waiting(
+    app: Flask, desk: Desk, other_desk: Desk, site: StandIn, owner: Engine
+) -> None:
+    site.add_work("Kept", subjects=["Kept"])
+    for each in (desk, other_desk):
+        each.done(query="subject:Kept")
+    let_hours_pass(owner, 6)
+
+    with owner.begin() as connection:
+        held = text("SELECT FROM resync_schedule WHERE tenant_id = :id FOR UPDATE")
+        connection.execute(held, {"id": desk.library.id})
+
+        assert resync(app) == 1
+
+    assert (len(jobs_of(desk)), len(jobs_of(other_desk))) == (0, 1)
+
+
 def test_a_suspended_tenant_is_left_alone(app: Flask, desk: Desk, site: StandIn, owner: Engine) -> None:
     site.add_work("Kept", subjects=["Kept"])
     desk.done(query="subject:Kept")

@@ -452,8 +452,13 @@ def test_a_password_is_not_told_without_encryption(
     assert [attempts for attempts, _ in queue(owner)] == [1]
 
 
+@pytest.mark.usefixtures("written")
 def test_a_server_that_does_not_let_us_in_gets_the_mail_later(
-    make_app: Callable[..., Flask], written: list[UUID], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Engine
+    make_app: Callable[..., Flask],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: Engine,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     trusted, context = certificate(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
@@ -464,6 +469,7 @@ def test_a_server_that_does_not_let_us_in_gets_the_mail_later(
         assert sent(library) == 0
 
     assert server.mails == []
+    assert '"error":"SMTPAuthenticationError"' in capsys.readouterr().err
     assert [attempts for attempts, _ in queue(owner)] == [1]
 
 

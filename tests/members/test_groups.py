@@ -331,7 +331,7 @@ def test_another_tenants_group_is_not_there(library: Library, other_library: Lib
     assert members(other_library, group_id) == []
 
 
-@pytest.mark.parametrize("group_id", [str(uuid4()), "nonsense", "0" * 36])
+@pytest.mark.parametrize("group_id", [str(uuid4()), "nonsense", "0" * 36], ids=["no group's", "nonsense", "zeros"])
 def test_a_group_that_is_not_there_is_not_found(library: Library, group_id: str) -> None:
     reader = library.person("reader")
 

@@ -51,6 +51,18 @@ def test_a_stranger_becomes_a_reader_and_signs_in(library: Library) -> None:
     assert signed_in.json["user"]["id"] == made.json["id"]
 
 
+def test_a_registration_that_is_repeated_is_counted_once(make_app: Callable[..., Flask]) -> None:
+    library = opened(make_app(AUTH_RATE_LIMIT="2/minute"), "riverside")
+    key = {"Idempotency-Key": "k-1"}
+
+    answers = [library.post("/users", REA, role=None, headers=key) for _ in range(4)]
+
+    assert [each.status_code for each in answers] == [201] * 4
+    assert len({each.json["id"] for each in answers}) == 1
+    assert register(library, email="li@example.org").status_code == 201
+    assert register(library, email="kim@example.org").status_code == 429
+
+
 def test_where_the_tenant_does_not_want_it_nobody_does(other_library: Library) -> None:
     refused = register(other_library)
 

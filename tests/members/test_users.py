@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 from uuid import UUID
 
@@ -13,16 +14,22 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection, Engine
 
 from app.auth import service as auth
+from app.core import passwords
+from app.core.database import transaction
 from app.core.security import Role
 from app.core.tenancy import tenant as as_tenant
 from app.extensions import db
+from app.members import service as members
 from app.tenants.models import PLATFORM_ID
 from tests.auth.people import add_library, execute
 from tests.conftest import Answer, Library, Person
+from tests.local_stack.processes import wait_until
 from tests.members.groups import ask_while
 from tests.naming import sent_statements
 
 PASSWORD = "otters swim at dawn"
+# What `Idempotency-Key` and `If-Match` hold while their transaction lasts.
+_BEGUN = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
 ANNA: dict[str, Any] = {"type": "reader", "name": "Anna Smith", "email": "Anna.Smith@example.org"}
 
 
@@ -186,7 +193,7 @@ def people(library: Library) -> dict[str, str]:
         ({"q": "Ann@Example.org"}, {"Ann O'Neil"}),
         ({"q": "ann@example"}, set()),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value),
 )
 def test_the_list_is_narrowed(library: Library, people: dict[str, str], query: dict[str, str], names: set[str]) -> None:
     found = library.get("/users", query_string=query).json
@@ -404,6 +411,28 @@ def test_a_new_password_takes_the_present_one_and_ends_all_sessions(library: Lib
         assert library.post("/auth/login", body, role=None).status_code == status
 
 
+@pytest.mark.parametrize("is_new", [True, False], ids=["a new account", "a changed one"])
+def test_nobody_waits_for_a_password_that_is_looked_at(library: Library, owner: Engine, *, is_new: bool) -> None:
+    anna, key = library.person("reader"), library.key("admin")
+    body = {"password": "seals sleep at noon"}
+    new = {**body, "type": "reader", "name": "Li Wei", "email": "li.wei@example.org"}
+
+    def ask() -> Answer:
+        if is_new:
+            return library.post("/users", new, token=key, headers={"Idempotency-Key": "k-1"})
+        return library.patch(f"/users/{anna.id}", body, token=key)
+
+    with ThreadPoolExecutor(1) as pool, passwords._estimating:  # where it stays until the block ends
+        asked = pool.submit(ask)
+        wait([asked], timeout=0.5)
+        with owner.connect() as connection:
+            begun = connection.scalar(_BEGUN)
+        was_there = not asked.done()
+
+    assert (was_there, begun) == (True, 0)
+    assert asked.result().status_code == (201 if is_new else 200)
+
+
 def test_the_present_password_is_not_guessed_by_an_access_token(make_app: Callable[..., Flask]) -> None:
     library = add_library(make_app(AUTH_RATE_LIMIT="5/minute"), "riverside")
     anna, bob = (library.person("reader", password=PASSWORD) for _ in range(2))
@@ -554,6 +583,23 @@ def test_of_two_administrators_who_demote_each_other_one_stays(library: Library)
     assert sorted(roles) == ["admin", "librarian"]
 
 
+def test_who_is_demoted_while_another_is_waits_and_is_the_last_one_then(library: Library, owner: Engine) -> None:
+    ada, bob = library.person("admin"), library.person("admin")
+    demote = {"role": "librarian"}
+    library.key("admin")
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+
+    with ThreadPoolExecutor(1) as threads, owner.connect() as looking:
+        with library.app.app_context(), as_tenant(library.id), transaction():
+            members.update_user(ada.id, demote)
+            asked = threads.submit(library.patch, f"/users/{bob.id}", demote, role="admin")
+            assert wait_until(lambda: asked.done() or bool(looking.scalar(waiting)), timeout_seconds=20)
+        refused = asked.result(20)
+
+    assert (refused.status_code, refused.json["code"]) == (409, "last_admin")
+    assert library.get(f"/users/{bob.id}", role="admin").json["role"] == "admin"
+
+
 # — what is kept ———————————————————————————————————————————————————————————————————————————————————
 
 
@@ -608,7 +654,7 @@ def test_who_is_signed_out_while_a_request_waits_changes_nothing(library: Librar
     answers: list[Answer] = []
 
     def set_password() -> None:
-        body = {"password": "seals sleep at noon"}
+        body = {"password": "seals sleep at noon", "current_password": PASSWORD}
         answers.append(library.patch(f"/users/{mallory.id}", body, token=mallory.token))
 
     assert library.get("/auth/me", token=mallory.token).status_code == 200

@@ -20,7 +20,7 @@ from app.core.keys import KeyParts, new_key
 from app.core.security import ROLE_PERMISSIONS, Actor, ActorKind, Permission, Role, current_actor
 from app.core.tenancy import current_tenant_id, own, tenant
 from app.events import service as events
-from app.tenants.models import PLATFORM_ID
+from app.members import service as members
 
 # The time of the last use is written at most this often, so that it costs the reads nothing.
 LAST_USED_GRAIN = timedelta(minutes=1)
@@ -78,7 +78,7 @@ def create_service_account(
         Forbidden: it would be allowed more than the caller, or the role belongs to the tenant `platform` only.
         Invalid: it would have expired already.
     """
-    _check_grant(role, scopes)
+    members.check_grant(Role(role), _permissions(role, scopes))
     _check_expiry(expires_at)
     with transaction() as session:
         account = ServiceAccount(name=name, role=role, scopes=_ordered(scopes), expires_at=expires_at)
@@ -94,14 +94,15 @@ def update_service_account(account_id: UUID, changes: dict[str, Any]) -> Service
 
     Raises:
         NotFound: this tenant has no such service account.
-        Forbidden: it would be allowed more than the caller; only its name may still be changed then.
+        Forbidden: it is, or would be, allowed more than the caller.
         Invalid: it would have expired already.
     """
-    _check_expiry(changes.get("expires_at"))
+    if "expires_at" in changes:
+        _check_expiry(changes["expires_at"])
     with transaction() as session:
-        account = existing_service_account(account_id, lock=True)
-        if changes.keys() - {"name"}:
-            _check_grant(changes.get("role", account.role), changes.get("scopes", account.scopes))
+        account = _manageable(account_id)
+        role, scopes = changes.get("role", account.role), changes.get("scopes", account.scopes)
+        members.check_grant(Role(role), _permissions(role, scopes))
         for field, value in changes.items():
             setattr(account, field, _ordered(value) if field == "scopes" else value)
         account.updated_at = utc_now()
@@ -116,9 +117,10 @@ def delete_service_account(account_id: UUID) -> None:
 
     Raises:
         NotFound: this tenant has no such service account.
+        Forbidden: it is allowed more than the caller.
     """
     with transaction() as session:
-        session.delete(existing_service_account(account_id, lock=True))
+        session.delete(_manageable(account_id))
         events.record("service_account.deleted", subject_id=account_id)
         touch(Generation.ACCESS)
 
@@ -131,10 +133,9 @@ def create_key(account_id: UUID, *, expires_at: datetime | None = None) -> tuple
         Forbidden: the account is allowed more than the caller, who would be allowed as much by its key.
         Invalid: it would have expired already.
     """
-    _check_expiry(expires_at)
     with transaction() as session:
-        account = existing_service_account(account_id, lock=True)
-        _check_grant(account.role, account.scopes)
+        account = _manageable(account_id)
+        _check_expiry(expires_at, of_account=account.expires_at)
         key, parts = new_key(current_tenant_id())
         row = ServiceAccountKey(
             service_account_id=account_id, prefix=parts.prefix, key_hash=parts.hash, expires_at=expires_at
@@ -150,9 +151,10 @@ def revoke_key(account_id: UUID, key_id: UUID) -> None:
 
     Raises:
         NotFound: the account has no such key.
+        Forbidden: it is allowed more than the caller.
     """
     with transaction():
-        existing_service_account(account_id, lock=True)
+        _manageable(account_id)
         key = next((key for key in queries.keys_of(account_id) if key.id == key_id), None)
         if key is None:
             raise NotFound("This service account has no such key.")
@@ -174,17 +176,23 @@ def existing_service_account(account_id: UUID | None, *, lock: bool = False) -> 
     return account
 
 
+def _manageable(account_id: UUID) -> ServiceAccount:
+    """The account, locked, where the caller is allowed all that it is."""
+    account = existing_service_account(account_id, lock=True)
+    members.check_grant(Role(account.role), _permissions(account.role, account.scopes))
+    return account
+
+
 def _ordered(scopes: Collection[str] | None) -> list[str] | None:
     return None if scopes is None else sorted(set(scopes))
 
 
-def _check_grant(role: str, scopes: Collection[str] | None) -> None:
-    if (role == Role.PLATFORM_ADMIN) != (current_tenant_id() == PLATFORM_ID):
-        raise Forbidden("The role platform_admin exists in the tenant 'platform' only, and no other role does there.")
-    if not _permissions(role, scopes) <= current_actor().permissions:
-        raise Forbidden("Nobody grants more than they are allowed themselves.")
-
-
-def _check_expiry(expires_at: datetime | None) -> None:
+def _check_expiry(expires_at: datetime | None, *, of_account: datetime | None = None) -> None:
+    """Refuse an end that is over, and one that is later than the caller's, where that is a program with an end."""
     if expires_at is not None and expires_at <= utc_now():
         raise Invalid.field("expires_at", "Must be in the future.")
+    actor = current_actor()
+    if actor.kind is ActorKind.SERVICE_ACCOUNT and actor.expires_at is not None:
+        ends = min((each for each in (expires_at, of_account) if each is not None), default=None)
+        if ends is None or ends > actor.expires_at:
+            raise Forbidden("Nothing that you grant lasts longer than you do: give an earlier `expires_at`.")

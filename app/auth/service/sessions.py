@@ -87,6 +87,7 @@ def _use_up(session_id: UUID, number: int) -> UUID | None:
     with transaction():
         found = queries.live_session(session_id, lock=True)
         if found is None or number > found.rotation:
+            events.record("user.refresh_refused", level=EventLevel.WARNING, session_id=str(session_id))
             return None
         if number == found.rotation:
             found.rotation, found.rotated_at, found.expires_at = number + 1, utc_now(), _expiry()
@@ -160,6 +161,7 @@ def verify_email(person: User) -> None:
     """
     if person.email_verified_at is None:
         with transaction() as session:
+            events.record("user.email_verified", subject_id=person.id, had_password=person.password_hash is not None)
             person.email_verified_at = utc_now()
             person.password_hash = None
             members.end_all_sessions(person)

@@ -81,7 +81,11 @@ def _record_refusal(user_id: UUID | None, method: SignInMethod) -> None:
 
 
 def account_counter(*, email: str | None = None, username: str | None = None) -> str:
-    """What attempts on an account are counted by, whether there is such an account or not."""
+    """What attempts on an account are counted by, whether there is such an account or not.
+
+    By the name that is given: were an account's names counted together, whoever tries both would learn that they are
+    one account's.
+    """
     purpose, text = ("email", email) if email else ("username", username or "")
     return f"account:{pii.look_up_hash(text, purpose=purpose).hex()}"
 
@@ -97,6 +101,7 @@ def request_magic_link(email: str) -> None:
         session.add(link)
         session.flush()
         mail.promise(MAGIC_LINK, link.id)
+        events.record("user.magic_link_requested", subject_id=link.user_id)
 
 
 @mail.writes(MAGIC_LINK)
@@ -145,6 +150,8 @@ def redeem_magic_link(token: str) -> SignedIn:
         link = queries.magic_link(token_hash=_hash(token))
         person = _let_in_by(link)
         if link is None or person is None or link.expires_at is None or link.expires_at <= utc_now():
+            if link is not None:  # a token that was made up tells of nobody
+                on_rollback(partial(_record_refusal, link.user_id, SignInMethod.MAGIC_LINK))
             raise InvalidMagicLink("This magic link is wrong, used or too old; ask for another one.")
         link.used_at = utc_now()
         verify_email(person)
@@ -219,6 +226,7 @@ def _use_up(id_token: str, identity: Identity) -> None:
     statement = insert(UsedIdToken).values(row).on_conflict_do_nothing().returning(UsedIdToken.token_hash)
     with transaction() as session:
         if session.scalar(statement) is None:
+            on_rollback(partial(_record_refusal, None, SignInMethod.OIDC))
             raise InvalidIdToken("This ID token has been exchanged already; get another one.")
 
 

@@ -11,22 +11,19 @@ import base64
 import hmac
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
 import jwt
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from app.core.clock import new_id, utc_now
+from app.core.derivation import derived_key
 from app.core.tenancy import current_tenant_id
 from app.settings import current_settings
 
 _ALGORITHM: Final = "HS256"
 _ISSUER: Final = "library"
 _REFRESH: Final = "ref_"
-_KEY_BYTES: Final = 32
 _NUMBER_BYTES: Final = 4
 _ID_BYTES: Final = 16
 # Of these 20 bytes in Base64, without the `=` at its end.
@@ -102,9 +99,4 @@ def read_refresh_token(token: str) -> tuple[UUID, int] | None:
 
 
 def _key(purpose: str) -> bytes:
-    return _derived(current_settings().secret_key, purpose)
-
-
-@lru_cache(maxsize=16)
-def _derived(secret: str, purpose: str) -> bytes:
-    return HKDF(hashes.SHA256(), _KEY_BYTES, salt=None, info=purpose.encode()).derive(secret.encode())
+    return derived_key(current_settings().secret_key.encode(), purpose=purpose.encode())

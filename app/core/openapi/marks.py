@@ -43,7 +43,9 @@ class Endpoint:
         """What a call counts against."""
         if not self.is_guarded or getattr(self.view, "uncounted", False):
             return ()
-        return (Limit.API, *getattr(self.view, "limits", ()))
+        own = getattr(self.view, "limits", ())
+        # Strangers count against `api` only where nothing else counts them.
+        return own if own and self.access.is_public else (Limit.API, *own)
 
     @property
     def errors(self) -> tuple[type[DomainError], ...]:

@@ -51,7 +51,8 @@ def _rules(endpoint: Endpoint) -> Iterator[str]:
         yield f"Takes the permission `{endpoint.access.permission}`."
     if endpoint.access.opened_by:
         yield f"Where the tenant has set `{endpoint.access.opened_by}`, strangers may call it as well."
-    counted = [f"`{limit}` (per {'tenant' if limit in TENANT_LIMITS else 'caller'})" for limit in endpoint.limits]
+    whole = "address" if endpoint.access.is_public else "tenant"
+    counted = [f"`{limit}` (per {whole if limit in TENANT_LIMITS else 'caller'})" for limit in endpoint.limits]
     if counted:
         yield f"Counts against {' and '.join(counted)}."
     elif endpoint.is_guarded:

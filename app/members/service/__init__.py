@@ -1,7 +1,7 @@
 """Commands on people.
 
 `users` makes, changes and checks them, `groups` and `guardians` bring them together, `privacy` tells and forgets what
-is known of one, `rotation` writes what is personal under a new key.
+is known of one, `passwords` reckons what is kept of those, `rotation` writes what is personal under a new key.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ from app.members.service.groups import (
     visible_group,
 )
 from app.members.service.guardians import link_reader, unlink_reader
+from app.members.service.passwords import NO_PASSWORD, NewPassword, new_password
 from app.members.service.privacy import PersonalDataLeft, erase_user, export_user, find_traces, personal
 from app.members.service.rotation import outdated_rows, rotate_personal_data
 from app.members.service.users import (
+    changed_password,
+    check_grant,
     create_user,
     end_all_sessions,
     existing_user,
@@ -33,13 +36,17 @@ from app.members.service.users import (
 )
 
 __all__ = [
+    "NO_PASSWORD",
     "EmailTaken",
     "GroupFull",
     "InvalidJoinCode",
     "LastAdmin",
+    "NewPassword",
     "PersonalDataLeft",
     "UsernameTaken",
     "add_member",
+    "changed_password",
+    "check_grant",
     "create_group",
     "create_join_code",
     "create_user",
@@ -52,6 +59,7 @@ __all__ = [
     "join",
     "link_reader",
     "make_user",
+    "new_password",
     "outdated_rows",
     "personal",
     "register",

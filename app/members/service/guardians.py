@@ -13,6 +13,7 @@ from app.core.tenancy import current_tenant_id, own
 from app.events import service as events
 from app.members import queries
 from app.members.models import Guardian, GuardianReader, Reader
+from app.members.service.users import check_grant
 
 
 def link_reader(guardian_id: UUID | None, reader_id: UUID | None) -> None:
@@ -57,4 +58,6 @@ def _existing_pair(guardian_id: UUID | None, reader_id: UUID | None) -> dict[str
         raise NotFound("There is no such guardian.")
     if not isinstance(reader, Reader):
         raise NotFound("There is no such reader.")
+    # Whoever is linked sees what the reader sees.
+    check_grant(guardian.role)
     return {"guardian_id": guardian.id, "reader_id": reader.id}

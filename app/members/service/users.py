@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,17 +13,16 @@ from sqlalchemy.exc import IntegrityError
 from app.core import pii
 from app.core.cache import Generation, touch
 from app.core.clock import new_id, utc_now
-from app.core.database import on_rollback, transaction, violated_constraint
+from app.core.database import transaction, violated_constraint
 from app.core.errors import Forbidden, Invalid, NotFound, Unauthenticated
-from app.core.passwords import hash_password, is_common, verify_password
 from app.core.security import ADMIN_ROLES, ROLE_PERMISSIONS, STAFF_ROLES, ActorKind, Permission, Role, current_actor
 from app.core.sets import inserting, lock_names, run, table_of
 from app.core.tenancy import current_tenant_id, own
 from app.events import service as events
-from app.events.models import EventLevel
 from app.members import queries
 from app.members.models import ROLE_OF_TYPE, Guardian, Reader, Staff, Student, User, UserNamePrefix, UserType
 from app.members.service.errors import EmailTaken, LastAdmin, UsernameTaken
+from app.members.service.passwords import NO_PASSWORD, NewPassword, check_present_password, new_password
 from app.tenants.models import PLATFORM_ID
 
 _MODELS: Final = {
@@ -69,9 +66,10 @@ def register(*, type: str, role: str | None = None, **fields: Any) -> User:  # n
     kind = UserType(type)
     if kind is not UserType.READER:
         raise Unauthenticated("Without a credential one becomes a reader, and nothing else.")
-    for field in ("email", "password"):
-        if fields.get(field) is None:
-            raise Invalid.field(field, "Give one, to sign in with.")
+    if fields.get("email") is None:
+        raise Invalid.field("email", "Give one, to sign in with.")
+    if fields.get("password", NO_PASSWORD).kept is None:
+        raise Invalid.field("password", "Give one, to sign in with.")
     return make_user(kind, role=_role_for(kind, role), email_is_verified=False, **fields)
 
 
@@ -82,7 +80,7 @@ def make_user(
     role: Role,
     email: str | None = None,
     username: str | None = None,
-    password: str | None = None,
+    password: NewPassword = NO_PASSWORD,
     email_is_verified: bool = True,
     **particulars: Any,
 ) -> User:
@@ -90,20 +88,17 @@ def make_user(
 
     Raises:
         EmailTaken, UsernameTaken: somebody has it.
-        Invalid: a field does not go with the type, or the password is a known one.
-        SignInBusy: too many passwords are reckoned at the moment.
+        Invalid: a field does not go with the type.
     """
     _check_particulars(kind, particulars)
-    check_password(password, personal=[name, email, username])
     if kind is UserType.STUDENT and username is None:
         username = new_username()
-    hashed = hash_password(password) if password else None
     with transaction() as session:
         profile = {"name": name, "email": email, "username": username}
         _refuse_taken(email=email, username=username)
         person = _MODELS[kind](
             id=new_id(),
-            password_hash=hashed,
+            password_hash=password.kept,
             email_verified_at=utc_now() if email and email_is_verified else None,
             **({"staff_role": role} if kind is UserType.STAFF else {}),
             **particulars,
@@ -117,28 +112,48 @@ def make_user(
     return person
 
 
-def update_user(user_id: UUID | None, changes: dict[str, Any]) -> None:
+def changed_password(user_id: UUID | None, changes: Mapping[str, Any]) -> NewPassword | None:
+    """Reckon the new password in what is to be changed of somebody, who has to know the present one; None without one.
+
+    Raises:
+        NotFound: there is no such person, or none that the caller may see.
+        Forbidden: the caller may not change this, of this person.
+        Invalid: the present password is wrong, or the new one is guessed first.
+        SignInBusy: too many passwords are reckoned at the moment.
+    """
+    if "password" not in changes:
+        return None
+    with transaction():
+        person = existing_user(user_id)
+        _check_may_change(person, changes)
+        profile = _changed_profile(person, changes)
+    if current_actor().id == person.id and person.password_hash:
+        check_present_password(person, changes.get("current_password"))
+    return new_password(changes["password"], personal=profile.values())
+
+
+def update_user(user_id: UUID | None, changes: dict[str, Any], *, password: NewPassword | None = None) -> None:
     """Change somebody; people change their name and password themselves, those who manage users everything else too.
 
-    A changed password, address, role or activity ends all of the person's sessions.
+    `password` is what `changed_password` gave for these changes. A changed password, address, role or activity ends all
+    of the person's sessions.
 
     Raises:
         NotFound: there is no such person, or none that the caller may see.
         Forbidden: the caller may not change this, of this person.
         EmailTaken, UsernameTaken: somebody else has it.
         LastAdmin: no administrator would be left.
-        Invalid: a field does not go with the type, or the password is not acceptable.
-        SignInBusy: too many passwords are reckoned at the moment.
+        Invalid: a field does not go with the type.
     """
     with transaction() as session:
         person = existing_user(user_id, lock=True)
         _check_may_change(person, changes)
         _check_role_change(person, changes)
         _check_particulars(UserType(person.type), changes.keys() & _READING)
-        profile = queries.profile_of(person) | {name: changes[name] for name in _PROFILE if name in changes}
+        profile = _changed_profile(person, changes)
         _check_profile(person, profile)
-        if "password" in changes:
-            _change_password(person, changes, personal=[profile["name"], profile["email"], profile["username"]])
+        if password:
+            person.password_hash = password.kept
         if changes.keys() & set(_PROFILE):
             _refuse_taken(email=changes.get("email"), username=changes.get("username"), but=person.id)
             _write_profile(person, profile)
@@ -212,39 +227,33 @@ def _role_for(kind: UserType, role: str | None) -> Role:
     """The role that goes with a type: the one that is given for staff, and none but its own for every other."""
     if kind is UserType.STAFF:
         if role not in STAFF_ROLES:
-            raise Invalid.field("role", f"Staff have one of these: {', '.join(STAFF_ROLES)}.")
+            offered = [each for each in STAFF_ROLES if _belongs_here(each)]
+            raise Invalid.field("role", f"Staff have one of these: {', '.join(offered)}.")
         return Role(role)
     if role not in (None, ROLE_OF_TYPE[kind]):
         raise Invalid.field("role", f"A {kind} has the role {ROLE_OF_TYPE[kind]}; leave it out.")
     return ROLE_OF_TYPE[kind]
 
 
-def check_grant(role: Role) -> None:
-    """Refuse to let somebody be what is more than the caller is.
+def check_grant(role: Role, permissions: frozenset[Permission] | None = None) -> None:
+    """Refuse to let somebody, or a program, be what is more than the caller is.
+
+    `permissions` are what is left of the role's, where not all.
 
     Raises:
-        Forbidden: the role is allowed more than the caller, or belongs to the tenant `platform` only.
+        Forbidden: that is more than the caller is allowed, or the role belongs to the tenant `platform` only.
     """
-    if (role is Role.PLATFORM_ADMIN) != (current_tenant_id() == PLATFORM_ID):
+    if not _belongs_here(role):
         raise Forbidden("The role platform_admin exists in the tenant 'platform' only, and no other role does there.")
-    if not ROLE_PERMISSIONS[role] <= current_actor().permissions:
-        raise Forbidden("Nobody grants more than they are allowed themselves.")
-
-
-def check_manageable(person: User) -> None:
-    """Refuse to manage somebody who may do more than the caller: whoever sets a password can use it.
-
-    Raises:
-        Forbidden: the person is allowed more than the caller.
-    """
-    if not ROLE_PERMISSIONS[person.role] <= current_actor().permissions:
-        raise Forbidden("Nobody manages the account of somebody who is allowed more.")
+    if not (ROLE_PERMISSIONS[role] if permissions is None else permissions) <= current_actor().permissions:
+        raise Forbidden("Nobody grants or manages more than they are allowed themselves.")
 
 
 def _check_may_change(person: User, changes: Mapping[str, Any]) -> None:
     actor = current_actor()
     if actor.may(Permission.USERS_MANAGE):
-        check_manageable(person)
+        # Whoever sets a password can use it.
+        check_grant(person.role)
         return
     if actor.id != person.id:
         raise Forbidden("People are changed by themselves and by administrators.")
@@ -261,6 +270,10 @@ def _check_role_change(person: User, changes: Mapping[str, Any]) -> None:
     is_demoted = changes.get("role", person.role) not in ADMIN_ROLES or changes.get("is_active") is False
     if is_demoted:
         keep_an_admin(person)
+
+
+def _belongs_here(role: Role) -> bool:
+    return (role is Role.PLATFORM_ADMIN) == (current_tenant_id() == PLATFORM_ID)
 
 
 def keep_an_admin(person: User) -> None:
@@ -281,33 +294,13 @@ def _check_particulars(kind: UserType, given: Any) -> None:
             raise Invalid.field(field, "Readers and students have this, nobody else.")
 
 
+def _changed_profile(person: User, changes: Mapping[str, Any]) -> dict[str, Any]:
+    return queries.profile_of(person) | {name: changes[name] for name in _PROFILE if name in changes}
+
+
 def _check_profile(person: User, profile: Mapping[str, Any]) -> None:
     if isinstance(person, Student) and not profile["username"]:
         raise Invalid.field("username", "Students sign in by it and always have one.")
-
-
-def check_password(password: str | None, *, personal: Iterable[str | None]) -> None:
-    """Refuse a password that is guessed first, what is `personal` and the words in it among them.
-
-    Raises:
-        Invalid: it is.
-    """
-    guessed = {word for each in personal if each for word in (each, *re.findall(r"\w+", each))}
-    if password is not None and is_common(password, personal=guessed):
-        raise Invalid.field("password", "Is among those that are guessed first; choose another one.")
-
-
-def _change_password(person: User, changes: Mapping[str, Any], *, personal: Iterable[str | None]) -> None:
-    """Set a new password, or none; the person has to know the present one."""
-    is_self = current_actor().id == person.id
-    if is_self and person.password_hash:
-        given = changes.get("current_password")
-        if given is None or not verify_password(person.password_hash, given):
-            refusal = partial(events.record, "user.password_refused", subject_id=person.id, level=EventLevel.WARNING)
-            on_rollback(refusal)
-            raise Invalid.field("current_password", "Must be the present password.")
-    check_password(changes["password"], personal=personal)
-    person.password_hash = hash_password(changes["password"]) if changes["password"] else None
 
 
 # — what is written ————————————————————————————————————————————————————————————————————————————————
