@@ -27,7 +27,8 @@ FROM base
 RUN pip uninstall --yes --quiet --root-user-action=ignore setuptools wheel pip \
     && rm -rf /usr/local/lib/python3.11/ensurepip \
     && groupadd --system --gid 10001 library \
-    && useradd --system --uid 10001 --gid library --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin library
+    && useradd --system --uid 10001 --gid library --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin library \
+    && install --directory --owner=library --group=library --mode=0700 /var/spool/library
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

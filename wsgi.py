@@ -14,4 +14,4 @@ try:
     app = create_app(settings)
 except SettingsError as error:
     sys.exit(str(error))
-gateway = Gateway(app, threads=settings.web_threads)
+gateway = Gateway(app, threads=settings.web_threads, spool_folder=settings.spool_folder)

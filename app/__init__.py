@@ -20,7 +20,21 @@ from app.settings import Environment, Settings
 log = logging.getLogger(__name__)
 
 # Lowest first: each may use those before it. The names are packages, blueprints, OpenAPI tags and folders of tests.
-DOMAINS = ["openlibrary", "events", "tenants", "mail", "members", "auth", "catalog", "ingestion", "health", "demo"]
+DOMAINS = [
+    "openlibrary",
+    "events",
+    "tenants",
+    "mail",
+    "members",
+    "auth",
+    "catalog",
+    "holdings",
+    "inventory",
+    "circulation",
+    "ingestion",
+    "health",
+    "demo",
+]
 
 
 def create_app(settings: Settings | None = None) -> Flask:

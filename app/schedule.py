@@ -18,16 +18,24 @@ SCHEDULE = {
     TaskName.INGESTION_SWEEP: 5 * SECOND,
     # Re-syncs are due by the hour; a minute's delay is nothing beside that.
     TaskName.INGESTION_RESYNC: 60 * SECOND,
+    # What no message reached of ISBNs to be looked up; who is waiting for a title can wait for this as well.
+    TaskName.INGESTION_ENRICH: 30 * SECOND,
     # A mail whose message got lost, or whose pause is over, waits no longer than this.
     TaskName.MAIL_SEND: 15 * SECOND,
     # What follows the audit trail, such as a change feed, lags by as much.
     TaskName.EVENTS_SEAL: 2 * SECOND,
+    # Of three days on the hold shelf, some minutes are nothing.
+    TaskName.CIRCULATION_EXPIRE_HOLDS: 300 * SECOND,
+    # Readers are told of days.
+    TaskName.CIRCULATION_NOTICES: HOUR,
     # Answers to repeated POSTs are kept for a day; an hour more costs little.
     TaskName.UPKEEP_FORGET: HOUR,
     # Sessions that are over are kept for a week; so are magic links.
     TaskName.UPKEEP_FORGET_SIGN_INS: HOUR,
     # Thirty days and an hour are as good as thirty days.
     TaskName.TENANTS_PURGE: HOUR,
+    # Months are made well ahead, and one that was missed is made in the next hour.
+    TaskName.INVENTORY_MONTHS: HOUR,
 }
 
 

@@ -103,6 +103,7 @@ class Settings:
     metrics_token: str | None
     metrics_folder: str | None
     heartbeat_file: str | None
+    spool_folder: str | None
     job_lease_seconds: int
     log_level: str
     log_format: str
@@ -205,6 +206,7 @@ class _Reader:
             # prometheus_client reads the variable itself as well, when it is imported.
             metrics_folder=self._text("PROMETHEUS_MULTIPROC_DIR", "") or None,
             heartbeat_file=self._text("HEARTBEAT_FILE", "") or None,
+            spool_folder=self._text("SPOOL_FOLDER", "") or None,
             job_lease_seconds=self._integer("JOB_LEASE_SECONDS", 60, 1, 3600),
             log_level=self._choice("LOG_LEVEL", ["DEBUG", "INFO", "WARNING", "ERROR"], "INFO"),
             log_format=self._choice("LOG_FORMAT", ["json", "console"], "json" if production else "console"),

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import cases, ingestion, sign_in
+from bench import cases, holdings, ingestion, inventory, sign_in
 from bench.cases import Case, Prepared
 from bench.measure import Load, Run, memory_mb, run
 from bench.report import Line, chart, table
@@ -27,6 +27,8 @@ _SETTINGS = {
     "API_RATE_LIMIT_REQUESTS": "999999999",
     "CATALOGUE_RATE_LIMIT": "999999999/hour",
     "INGESTION_RATE_LIMIT_REQUESTS": "999999999",
+    "INVENTORY_WRITE_RATE_LIMIT": "999999999/hour",
+    "INVENTORY_READ_RATE_LIMIT": "999999999/hour",
     "OPEN_LIBRARY_CONTACT": "https://library.example.org",
     "OPEN_LIBRARY_REQUESTS_PER_SECOND": "100000",
     "OPEN_LIBRARY_CACHE_HOURS": "0",
@@ -40,6 +42,9 @@ class Options:
     """How long and what."""
 
     books: int
+    updates: int
+    # Of stock: how many at once, and how often.
+    batches: tuple[tuple[int, int], ...]
     works: int
     rounds: int
     seconds: int
@@ -54,8 +59,20 @@ def main() -> None:
         running = stack.enter_context(engines.start_temporary(durable=True, postgres_settings=_POSTGRES))
         environment = {**_SETTINGS, **running.environment()}
         os.environ.update(environment)
-        prepared = cases.prepare(running, books=options.books)
+        prepared = cases.prepare(running, books=options.books, updates=options.updates)
         lines = _requests(options, running, prepared, Path(folder))
+        if options.only in "holdings":
+            lines += holdings.measure(
+                environment,
+                Path(folder),
+                base=cases.BASE,
+                key=prepared.key,
+                books=options.books,
+                engines=_engine_pids(running),
+            )
+        if options.only in "stock in bulk":
+            sizes = inventory.Sizes(batches=options.batches, stream=options.updates)
+            lines += inventory.measure(running, prepared.stock_key, environment, Path(folder), sizes=sizes)
         if options.only in "ingestion":
             lines += ingestion.measure(environment, Path(folder), works=options.works)
         if options.only in "sign-in":
@@ -75,8 +92,20 @@ def _options() -> Options:
     parser.add_argument("--only", default="", metavar="WORD", help="only cases with this word in their name")
     given = parser.parse_args()
     if given.quick:
-        return Options(books=10_000, works=1_000, rounds=1, seconds=2, only=given.only)
-    return Options(books=100_000, works=10_000, rounds=3, seconds=4, only=given.only)
+        batches = ((500, 40), (10_000, 10))
+        return Options(
+            books=10_000, updates=100_000, batches=batches, works=1_000, rounds=1, seconds=2, only=given.only
+        )
+    batches = ((500, 300), (10_000, 40))
+    return Options(
+        books=100_000,
+        updates=1_000_000,
+        batches=batches,
+        works=10_000,
+        rounds=3,
+        seconds=4,
+        only=given.only,
+    )
 
 
 @contextmanager
@@ -96,7 +125,7 @@ def _requests(options: Options, running: Engines, prepared: Prepared, folder: Pa
         alone: dict[str, Run] = {}
         for turn in range(options.rounds):
             for case in chosen:
-                address, pid = floor if case.is_floor else service
+                address, pid = floor if case.is_floor or case.on_floor else service
                 load = Load(address, case.paths, case.headers, case.prepare, case.expected_status)
                 servers = [pid, *_engine_pids(running)]
                 start = turn * len(case.paths) // options.rounds

@@ -29,7 +29,17 @@ from deploy.local.engines import Engines
 
 _BATCH = 500
 _OTHER_BOOKS = 2_000
-_SLUG = "bench"
+SLUG = "bench"
+BASE = f"/api/v1/tenants/{SLUG}"
+# Of each there are ten pages and more in the table.
+PRODUCTS = 2_000
+_STOCK_PAGES = 12_000
+_STOCK = """
+INSERT INTO inventory_updates (tenant_id, id, product_id, "timestamp", quantity)
+SELECT :tenant, gen_random_uuid(), 'SKU-' || lpad((n::bigint * 7919 % :products)::text, 6, '0'),
+    date_trunc('month', now()) - interval '10 months' + n * interval '300 days' / :updates, n % 1000
+FROM generate_series(1, :updates) AS n
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,30 +52,37 @@ class Case:
     headers: Mapping[str, str] = field(default_factory=dict)
     prepare: Callable[[], Mapping[str, str] | None] | None = None
     expected_status: int = 200
+    # The floor that all others are told as a ratio to.
     is_floor: bool = False
+    # Asked of the same server, without being it.
+    on_floor: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The cases, and the key they use."""
+    """The cases, and the key they use; another one writes stock."""
 
     cases: list[Case]
     key: str
+    stock_key: str
 
 
-def prepare(running: Engines, *, books: int) -> Prepared:
+def prepare(running: Engines, *, books: int, updates: int) -> Prepared:
     """Fill two tenants and work out what to ask."""
     app = create_app()
     with app.app_context(), acting_as(SYSTEM):
         upgrade()
         _fill("elsewhere", _OTHER_BOOKS, first=10_000_000)
-        tenant_id = _fill(_SLUG, books, first=1)
+        tenant_id = _fill(SLUG, books, first=1)
         with tenant(tenant_id):
             account = auth.create_service_account(name="bench", role="librarian")
             key, _ = auth.create_key(account.id)
+            stock_key, _ = auth.create_key(auth.create_service_account(name="stock", role="lms").id)
         db.session.remove()
+    _fill_stock(running, tenant_id, updates=updates)
     _settle(running)
-    return Prepared(_cases(app, tenant_id, key, books=books), key)
+    found = _cases(app, tenant_id, key, books=books)
+    return Prepared([*found, *_stock_cases(app, tenant_id, key)], key, stock_key)
 
 
 def prepare_tenant(slug: str) -> str:
@@ -100,9 +117,18 @@ def _settle(running: Engines) -> None:
     engine.dispose()
 
 
+def _fill_stock(running: Engines, tenant_id: UUID, *, updates: int) -> None:
+    engine = create_engine(running.database_superuser_url or running.database_owner_url)
+    with engine.begin() as connection:
+        connection.execute(text("SELECT set_config('app.tenant_id', :tenant, true)"), {"tenant": str(tenant_id)})
+        connection.execute(text(_STOCK), {"tenant": str(tenant_id), "products": PRODUCTS, "updates": updates})
+    engine.dispose()
+    print(f"{updates:,} updates of stock written.", flush=True)
+
+
 def _cases(app: Flask, tenant_id: UUID, key: str, *, books: int) -> list[Case]:
     client, signed = app.test_client(), {"Authorization": f"Bearer {key}"}
-    base = f"/api/v1/tenants/{_SLUG}"
+    base = BASE
 
     def ask(path: str) -> Any:
         answer = client.get(base + path, headers=signed)
@@ -160,6 +186,51 @@ def _cases(app: Flask, tenant_id: UUID, key: str, *, books: int) -> list[Case]:
         ),
         Case("live", ["/health/live"]),
     ]
+
+
+def _stock_cases(app: Flask, tenant_id: UUID, key: str) -> list[Case]:
+    client, signed = app.test_client(), {"Authorization": f"Bearer {key}"}
+    base = f"/api/v1/tenants/{SLUG}/inventory"
+
+    def forget_answers() -> None:
+        with app.app_context(), tenant(tenant_id):
+            touch(Generation.INVENTORY)
+
+    pages = list(islice(_stock_pages(client, base, signed), _STOCK_PAGES))
+    dice = random.Random(5)
+    some = [dice.sample(range(PRODUCTS), 20) for _ in range(_STOCK_PAGES)]
+    return [
+        Case(
+            "stock: its own floor",
+            [f"/inventory/{tenant_id}?product_id={product}&after={quote(moment)}" for product, _, moment in pages],
+            on_floor=True,
+        ),
+        Case(
+            "stock: page of 50, uncached",
+            [f"{base}?product_id={product}&cursor={cursor}" for product, cursor, _ in pages],
+            wanted="≤ 1.8 × floor",
+            headers=signed,
+            prepare=forget_answers,
+        ),
+        Case(
+            "stock: newest of 20 products, uncached",
+            [f"{base}/latest?" + "&".join(f"product_id=SKU-{each:06d}" for each in chosen) for chosen in some],
+            headers=signed,
+            prepare=forget_answers,
+        ),
+    ]
+
+
+def _stock_pages(client: FlaskClient, base: str, signed: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Product, cursor and moment of every page but the first of each."""
+    for number in range(PRODUCTS):
+        product, cursor = f"SKU-{number:06d}", ""
+        while cursor is not None:
+            address = f"{base}?product_id={product}" + (f"&cursor={cursor}" if cursor else "")
+            found: Any = client.get(address, headers=dict(signed)).json
+            cursor = found["next_cursor"]
+            if cursor is not None:
+                yield product, cursor, found["items"][-1]["timestamp"]
 
 
 def _pages(ask: Callable[[str], Any], *, books: int) -> list[tuple[str, str]]:

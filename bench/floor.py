@@ -1,4 +1,4 @@
-"""The floor: the least that Flask and PostgreSQL can do for a page of books.
+"""The floor: the least that Flask and PostgreSQL can do for a page of books, or of stock.
 
 Bare Flask on the same server over the same table, raw psycopg2 and orjson; no key, permission, limit, row-level
 security, log line or paging but one parameter. Everything the service does on top is measured against it.
@@ -22,6 +22,8 @@ _COLUMNS = (
     "copies_available, times_borrowed, version, created_at, updated_at"
 )
 _NAMES = _COLUMNS.split(", ")
+_STOCK_COLUMNS = 'id, product_id, quantity, "timestamp", created_at'
+_STOCK_NAMES = _STOCK_COLUMNS.replace('"', "").split(", ")
 
 
 def _cursor() -> psycopg2.extensions.cursor:
@@ -44,4 +46,17 @@ def list_books(tenant_id: str) -> Response:
             (tenant_id, request.args["before"]),
         )
         items = [dict(zip(_NAMES, row, strict=True)) for row in cursor.fetchall()]
+    return Response(orjson.dumps({"items": items}), content_type="application/json")
+
+
+@app.get("/inventory/<tenant_id>")
+def list_updates(tenant_id: str) -> Response:
+    """Answer 50 updates of a product after a moment."""
+    with _cursor() as cursor:
+        cursor.execute(
+            f"SELECT {_STOCK_COLUMNS} FROM inventory_updates WHERE tenant_id = %s AND product_id = %s"  # noqa: S608 - constants
+            ' AND "timestamp" > %s ORDER BY "timestamp", id LIMIT 50',
+            (tenant_id, request.args["product_id"], request.args["after"]),
+        )
+        items = [dict(zip(_STOCK_NAMES, row, strict=True)) for row in cursor.fetchall()]
     return Response(orjson.dumps({"items": items}), content_type="application/json")

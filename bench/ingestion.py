@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import psutil
 import requests
 
 from bench.cases import prepare_tenant
+from bench.measure import Memory
 from bench.report import Line
 from bench.stack import free_port, own_server, process, program, wait_for
 
@@ -31,13 +30,13 @@ def measure(environment: Mapping[str, str], folder: Path, *, works: int) -> list
     ):
         wait_for(f"{url}/search.json?q=none&fields=key", folder / "stand_in.log")
         with process([*worker, "-Q", "ingestion,upkeep"], settings, folder / "worker.log") as started:
-            watch = _Memory(started.pid)
+            watch = Memory(started.pid)
             lines = [_one(address, key, works, name, watch) for name in ("new", "unchanged")]
             watch.stop()
     return lines
 
 
-def _one(address: str, key: str, works: int, name: str, watch: _Memory) -> Line:
+def _one(address: str, key: str, works: int, name: str, watch: Memory) -> Line:
     base = f"{address}/api/v1/tenants/ingesting/ingestion/jobs"
     signed = {"Authorization": f"Bearer {key}"}
     body = {"query": "subject:Generated", "max_works": works, "refresh": True}
@@ -62,25 +61,3 @@ def _one(address: str, key: str, works: int, name: str, watch: _Memory) -> Line:
         wanted="≥ 300 works/s, < 250 MB",
         note=f"{done / seconds:,.0f} works/s; worker at most {watch.most_mb:.0f} MB, at the end {watch.now_mb:.0f} MB",
     )
-
-
-class _Memory:
-    """Watches the resident memory of the largest process of a worker."""
-
-    def __init__(self, pid: int) -> None:
-        self.most_mb = self.now_mb = 0.0
-        self._process = psutil.Process(pid)
-        self._over = threading.Event()
-        threading.Thread(target=self._watch, daemon=True).start()
-
-    def stop(self) -> None:
-        self._over.set()
-
-    def _watch(self) -> None:
-        while not self._over.wait(0.5):
-            try:
-                family = [self._process, *self._process.children(recursive=True)]
-                self.now_mb = max(each.memory_info().rss for each in family) / 1e6
-            except psutil.NoSuchProcess:
-                continue
-            self.most_mb = max(self.most_mb, self.now_mb)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +105,30 @@ def memory_mb(pid: int) -> float:
     """Resident memory of a process and its children, in megabytes."""
     parent = psutil.Process(pid)
     return sum(process.memory_info().rss for process in [parent, *parent.children(recursive=True)]) / 1e6
+
+
+class Memory:
+    """Watches the resident memory of the largest process of a family."""
+
+    def __init__(self, pid: int) -> None:
+        """Begin to watch."""
+        self.most_mb = self.now_mb = 0.0
+        self._process = psutil.Process(pid)
+        self._over = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def stop(self) -> None:
+        """End."""
+        self._over.set()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.1):
+            try:
+                family = [self._process, *self._process.children(recursive=True)]
+                self.now_mb = max(each.memory_info().rss for each in family) / 1e6
+            except psutil.NoSuchProcess:
+                continue
+            self.most_mb = max(self.most_mb, self.now_mb)
 
 
 def _read(output: str, used_seconds: float) -> Run:

@@ -42,10 +42,10 @@ def process(command: list[str], environment: Mapping[str, str], log: Path) -> It
 
 
 @contextmanager
-def own_server(environment: Mapping[str, str], log: Path) -> Iterator[tuple[str, int]]:
+def own_server(environment: Mapping[str, str], log: Path, *, processes: int = PROCESSES) -> Iterator[tuple[str, int]]:
     """The library's own web server; gives its address and process id once it answers."""
     port = free_port()
-    command = [sys.executable, "web_server.py", "--port", str(port), "--processes", str(PROCESSES)]
+    command = [sys.executable, "web_server.py", "--port", str(port), "--processes", str(processes)]
     command += ["--threads", str(THREADS), "--log-level", "warning"]
     with _served(command, {**environment, "WEB_THREADS": str(THREADS)}, log, port=port, ready="/health/live") as server:
         yield server

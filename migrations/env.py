@@ -16,6 +16,8 @@ from app.settings import current_settings
 _LOCK = 7_106_042
 # What the search keeps for itself, written and asked in SQL alone.
 _WITHOUT_MODEL = {"book_search", "search_words", "search_deletions"}
+# The parts of a table, which its model speaks of as a whole.
+_PARTS = "inventory_updates_"
 
 
 def run_migrations() -> None:
@@ -35,12 +37,16 @@ def _run_in_one_transaction() -> None:
             connection=connection,
             target_metadata=db.metadata,
             compare_server_default=False,
-            include_name=lambda name, kind, _: kind != "table" or name not in _WITHOUT_MODEL,
+            include_name=lambda name, kind, _: kind != "table" or not _has_no_model(str(name)),
         )
         with context.begin_transaction():
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             context.run_migrations()
     engine.dispose()
+
+
+def _has_no_model(name: str) -> bool:
+    return name in _WITHOUT_MODEL or name.startswith(_PARTS)
 
 
 run_migrations()

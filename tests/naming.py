@@ -60,6 +60,12 @@ class _LookingCursor(cursor):
                 unnamed.append(f"{place}: {query!r}")
         super().execute(query, parameters)
 
+    def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
+        """Send one that takes or gives rows."""
+        for sent in _listening:
+            sent.append(str(sql))
+        super().copy_expert(sql, file, size)
+
 
 @cache
 def leaves_it_to_the_wall(query: str | bytes) -> bool:

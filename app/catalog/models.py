@@ -7,7 +7,17 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Computed, ForeignKeyConstraint, Index, Text, UniqueConstraint, func, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Computed,
+    ForeignKeyConstraint,
+    Index,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -70,6 +80,11 @@ def _of_book(table: str) -> ForeignKeyConstraint:
     )
 
 
+def _either(count: str) -> Computed:
+    """Where single copies are known, they are what counts; a list of editions tells of the same copies again."""
+    return Computed(f"CASE WHEN barcoded_total > 0 THEN barcoded_{count} ELSE listed_{count} END", persisted=True)
+
+
 class Book(TenantScoped, Model):
     """A tenant's record of one work.
 
@@ -98,8 +113,14 @@ class Book(TenantScoped, Model):
     upstream_status: Mapped[str | None]
     source: Mapped[str]
     labels: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
-    copies_total: Mapped[int] = mapped_column(server_default=text("0"))
-    copies_available: Mapped[int] = mapped_column(server_default=text("0"))
+    # Of collections that are nobody's own: kept by triggers on their items and on editions.
+    listed_total: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    listed_available: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    # Of single copies.
+    barcoded_total: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    barcoded_available: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    copies_total: Mapped[int] = mapped_column(BigInteger, _either("total"))
+    copies_available: Mapped[int] = mapped_column(BigInteger, _either("available"))
     times_borrowed: Mapped[int] = mapped_column(server_default=text("0"))
     version: Mapped[int] = mapped_column(server_default=text("1"))
     overrides: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
@@ -121,6 +142,8 @@ class Book(TenantScoped, Model):
         one_of("upstream_status", UpstreamStatus),
         CheckConstraint("open_library_key ~ '^OL[0-9]{1,12}W$'", name="open_library_key"),
         CheckConstraint("(upstream_status IS NULL) = (open_library_key IS NULL)", name="upstream_has_key"),
+        CheckConstraint("0 <= listed_available AND listed_available <= listed_total", name="listed"),
+        CheckConstraint("0 <= barcoded_available AND barcoded_available <= barcoded_total", name="barcoded"),
         CheckConstraint("0 <= copies_available AND copies_available <= copies_total", name="copies"),
         CheckConstraint("times_borrowed >= 0", name="times_borrowed"),
         CheckConstraint("version >= 1", name="version"),
@@ -275,4 +298,35 @@ class BookAlias(TenantScoped, Model):
     __table_args__ = (
         _of_book("book_aliases"),
         Index("ix_book_aliases_book", "tenant_id", "book_id"),
+    )
+
+
+class WantedIsbn(TenantScoped, Model):
+    """An ISBN that the library holds and no book of it has: it goes when an edition comes, by a trigger."""
+
+    __tablename__ = "wanted_isbns"
+
+    isbn: Mapped[str] = mapped_column(primary_key=True)
+    wanted_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    asked_at: Mapped[datetime | None]
+    # When Open Library is to be asked for it.
+    due_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name="fk_wanted_isbns_tenant", ondelete="CASCADE"),
+        CheckConstraint("isbn ~ '^97[89][0-9]{10}$'", name="isbn"),
+        Index("ix_wanted_isbns_due_at", "tenant_id", "due_at", "isbn"),
+    )
+
+
+class Enrichment(Model):
+    """When a tenant next has ISBNs to be asked for."""
+
+    __tablename__ = "enrichment_schedule"
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    due_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name="fk_enrichment_schedule_tenant", ondelete="CASCADE"),
     )

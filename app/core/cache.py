@@ -47,6 +47,7 @@ class Generation(StrEnum):
 
     ACCESS = "access"
     CATALOGUE = "catalogue"
+    INVENTORY = "inventory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +195,11 @@ def not_modified(etag: str) -> Response:
     return response
 
 
-def if_match(show: Callable[..., Any]) -> Callable[[_View], _View]:
+def if_match(show: Callable[..., Any], *, shows_it: bool = True) -> Callable[[_View], _View]:
     """Let a write of one object honour `If-Match`: refused unless `show`, its GET view, still gives that ETag.
 
     Writes of one address come one after the other, with `If-Match` or without, so that nothing slips in between the
-    comparison and the write.
+    comparison and the write. `shows_it` is False where a PATCH answers with something else than the object.
 
     Raises:
         PreconditionFailed: the object has changed since the client read it.
@@ -213,9 +214,11 @@ def if_match(show: Callable[..., Any]) -> Callable[[_View], _View]:
                 _lock_address()
                 if "If-Match" in request.headers:
                     _compare(show(**(request.view_args or {})))
-                return _with_new_etag(make_response(view(*args, **kwargs)))
+                response = make_response(view(*args, **kwargs))
+                return _with_new_etag(response) if shows_it else response
 
         guarded.is_conditional = True  # type: ignore[attr-defined]  # the OpenAPI document says so
+        guarded.shows_it = shows_it  # type: ignore[attr-defined]  # the same
         return guarded  # type: ignore[return-value]  # wraps() keeps the view's own signature
 
     return wrap

@@ -26,20 +26,20 @@ from psycopg2 import InterfaceError as DriverInterfaceError
 from psycopg2 import OperationalError as DriverOperationalError
 from psycopg2.errors import QueryCanceled
 from psycopg2.extensions import new_type, register_type
-from sqlalchemy import Select, event, text
+from sqlalchemy import Select, create_engine, event, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import InstrumentedAttribute, ORMExecuteState, Session, SessionTransaction
 from sqlalchemy.orm.scoping import scoped_session
-from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.pool import NullPool, PoolProxiedConnection
 from sqlalchemy.sql import ClauseElement
 
 from app.core.errors import DatabaseUnavailable, QuestionTooSlow, database_is_away
 from app.core.tenancy import tenant_id_or_none
 from app.extensions import db
-from app.settings import Settings
+from app.settings import Settings, current_settings
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,8 @@ Row = tuple[Any, ...]
 # Pool waits are kept short: a request that gets no connection within this time is answered 503.
 POOL_TIMEOUT_SECONDS = 3
 READS = "reads"
+# A connection keeps its temporary tables (`core/copying.py`), and PostgreSQL the transaction numbers of as long ago.
+RECYCLE_SECONDS = 3600
 # Ids go into an answer as they come; 2950 is PostgreSQL's number for uuid.
 _ID_AS_TEXT = new_type((2950,), "ID_AS_TEXT", lambda value, _: value)
 # So does JSON (json and jsonb).
@@ -83,7 +85,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     }
     app.config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
     # A connection that died with its server is replaced before a transaction begins on it.
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {**options, "pool_pre_ping": True}
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {**options, "pool_pre_ping": True, "pool_recycle": RECYCLE_SECONDS}
     app.config["SQLALCHEMY_BINDS"] = {
         READS: {
             "url": settings.database_url,
@@ -131,7 +133,7 @@ def transaction() -> Iterator[scoped_session[FlaskSession]]:
     if session.in_transaction():
         # What was read before belongs to a snapshot, and maybe a tenant, of its own.
         session.rollback()
-    info.update(depth=1, tenant_id=tenant_id, on_commit=[], on_rollback=[], broken_by=None)
+    info.update(depth=1, tenant_id=tenant_id, on_commit=[], on_rollback=[], broken_by=None, landed=set())
     outcome = "on_rollback"
     try:
         yield db.session
@@ -145,6 +147,14 @@ def transaction() -> Iterator[scoped_session[FlaskSession]]:
         info.update(depth=0, on_commit=[], on_rollback=[], broken_by=None)
         for callback in callbacks:
             _call(callback)
+
+
+@contextmanager
+def as_owner() -> Iterator[Connection]:
+    """Do the block as the role that owns the tables, in a transaction: for commands that change tables."""
+    engine = create_engine(current_settings().database_owner_url, poolclass=NullPool)
+    with engine.begin() as connection:
+        yield connection
 
 
 def _commit(session: FlaskSession) -> None:
@@ -364,13 +374,25 @@ def _fetch_patiently(message: str, parameters: Mapping[str, Any]) -> list[Row]:
 
 
 def _fetch_within_transaction(sql: str, parameters: Mapping[str, Any]) -> list[Row]:
-    db.session.flush()
-    cursor: Any = db.session.connection().connection.cursor()
-    # As on the connections for reads, or one answer would have two spellings and two ETags.
-    _take_as_it_is(cursor)
-    try:
+    with driver_cursor() as cursor:
+        # As on the connections for reads, or one answer would have two spellings and two ETags.
+        _take_as_it_is(cursor)
         cursor.execute(sql, parameters)
         return list(cursor.fetchall())
+
+
+@contextmanager
+def driver_cursor() -> Iterator[Any]:
+    """The driver's own cursor within the present transaction, for what SQLAlchemy has no words for.
+
+    Raises:
+        DatabaseUnavailable: PostgreSQL went away.
+        QuestionTooSlow: a statement ran into its time-out.
+    """
+    db.session.flush()
+    cursor = db.session.connection().connection.cursor()
+    try:
+        yield cursor
     except QueryCanceled as error:
         raise QuestionTooSlow from error
     except DriverError as error:

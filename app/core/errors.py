@@ -144,7 +144,7 @@ class MethodNotAllowed(DomainError):
 
 
 class BodyTooLarge(DomainError):
-    """A body has at most 16 MiB."""
+    """A body has at most 16 MiB; lines (NDJSON), where they are taken, have no such limit."""
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     code = "body_too_large"

@@ -28,6 +28,7 @@ from app.core.database import transaction
 from app.core.errors import Conflict, DomainError, Invalid
 from app.core.schemas import whole_body
 from app.core.security import ActorKind, current_actor
+from app.core.spool import is_stream, spooled_body
 from app.core.tenancy import TenantScoped, own
 from app.extensions import Model, db
 from app.settings import current_settings
@@ -108,6 +109,8 @@ def idempotent(view: _View) -> _View:
         key = _key_of_request()
         if key is None:
             return view(*args, **kwargs)
+        # Before there is a transaction, so that a client that sends slowly keeps none open.
+        _body()
         with transaction():
             return _first_or_again(key, lambda: make_response(view(*args, **kwargs)))
 
@@ -144,7 +147,7 @@ def _first_or_again(key: str, run: Callable[[], Response]) -> Response:
     secret = _secret(key)
     key_hash = hashlib.sha256(b"row" + secret).digest()
     # Keyed: a body may hold a password, which could be guessed from a plain hash of it.
-    content = f"{request.method} {request.full_path}\n".encode() + whole_body(request)
+    content = f"{request.method} {request.full_path}\n".encode() + _body()
     request_hash = hmac.digest(_material(b"request", secret), content, "sha256")
     _lock(key_hash)
     kept = g.get("kept_answer") or _kept_under(key_hash)
@@ -158,6 +161,11 @@ def _first_or_again(key: str, run: Callable[[], Response]) -> Response:
     if answer.status_code < HTTPStatus.BAD_REQUEST:
         _keep(answer, key_hash=key_hash, request_hash=request_hash, secret=secret)
     return answer
+
+
+def _body() -> bytes:
+    """The body, or what stands for a stream: its hash, which was reckoned while it came in."""
+    return b"stream " + spooled_body(request).digest if is_stream(request) else whole_body(request)
 
 
 def _kept_under(key_hash: bytes) -> IdempotencyKey | None:

@@ -74,7 +74,7 @@ def _check_digit_10(nine: str) -> str:
 
 
 def _check_digit_13(twelve: str) -> str:
-    total = sum(int(digit) for digit in twelve[::2]) + 3 * sum(int(digit) for digit in twelve[1::2])
+    total = sum(map(int, twelve[::2])) + 3 * sum(map(int, twelve[1::2]))
     return str(-total % 10)
 
 

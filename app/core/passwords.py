@@ -49,15 +49,12 @@ def is_common(password: str, *, personal: Iterable[str] = ()) -> bool:
     """True for what is guessed first: known passwords, patterns, and the account's own name or address.
 
     The beginning decides: 72 characters, and fewer where many signs could stand for letters.
-
-    Raises:
-        SignInBusy: too many are looked at at the moment.
     """
     beginning = password[:_ESTIMATED_CHARACTERS]
     while _readings(beginning) * len(beginning) ** 2 > _MOST_LOOKED_UP:
         beginning = beginning[:-1]
     words = [word[:_ESTIMATED_CHARACTERS] for word in personal]
-    with _one_of_few(), _estimating:
+    with _estimating:
         return int(zxcvbn(beginning, user_inputs=words)["score"]) <= _GUESSED
 
 
@@ -72,7 +69,7 @@ def hash_password(password: str) -> str:
     Raises:
         SignInBusy: too many are reckoned at the moment.
     """
-    with _one_of_few():
+    with one_of_few():
         return _HASHER.hash(_typed(password))
 
 
@@ -82,7 +79,7 @@ def verify_password(kept: str | None, password: str) -> bool:
     Raises:
         SignInBusy: too many are reckoned at the moment.
     """
-    with _one_of_few():
+    with one_of_few():
         try:
             return _HASHER.verify(_NOBODYS if kept is None else kept, _typed(password)) and kept is not None
         except (VerificationError, InvalidHashError):
@@ -100,7 +97,12 @@ def is_outdated(kept: str) -> bool:
 
 
 @contextmanager
-def _one_of_few() -> Iterator[None]:
+def one_of_few() -> Iterator[None]:
+    """Take one of the places for looking at and reckoning passwords.
+
+    Raises:
+        SignInBusy: all are taken.
+    """
     few = max(1, current_settings().web_threads // 2)
     places = _reckoning.setdefault(few, threading.BoundedSemaphore(few))
     if not places.acquire(blocking=False):

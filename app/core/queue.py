@@ -46,25 +46,33 @@ class TaskName(StrEnum):
     INGESTION_WORK = "ingestion.work"
     INGESTION_SWEEP = "ingestion.sweep"
     INGESTION_RESYNC = "ingestion.resync"
+    INGESTION_ENRICH = "ingestion.enrich"
     UPKEEP_FORGET = "upkeep.forget_old_answers"
     UPKEEP_FORGET_SIGN_INS = "upkeep.forget_sign_ins"
     TENANTS_PURGE = "tenants.purge"
     MAIL_SEND = "mail.send"
     EVENTS_SEAL = "events.seal"
+    CIRCULATION_EXPIRE_HOLDS = "circulation.expire_holds"
+    CIRCULATION_NOTICES = "circulation.notices"
+    INVENTORY_MONTHS = "inventory.make_months"
 
 
 # How long a message is worth taking; what is to be done stands in the database, and the sweep sends another message.
 # So messages that no worker took do not pile up.
-_EXPIRES_SECONDS = {TaskName.INGESTION_WORK: 30, TaskName.MAIL_SEND: 30}
+_EXPIRES_SECONDS = {TaskName.INGESTION_WORK: 30, TaskName.INGESTION_ENRICH: 30, TaskName.MAIL_SEND: 30}
 QUEUE_OF = {
     TaskName.INGESTION_WORK: QueueName.INGESTION,
     TaskName.INGESTION_SWEEP: QueueName.UPKEEP,
     TaskName.INGESTION_RESYNC: QueueName.UPKEEP,
+    TaskName.INGESTION_ENRICH: QueueName.UPKEEP,
     TaskName.UPKEEP_FORGET: QueueName.UPKEEP,
     TaskName.UPKEEP_FORGET_SIGN_INS: QueueName.UPKEEP,
     TaskName.TENANTS_PURGE: QueueName.UPKEEP,
     TaskName.MAIL_SEND: QueueName.UPKEEP,
     TaskName.EVENTS_SEAL: QueueName.UPKEEP,
+    TaskName.CIRCULATION_EXPIRE_HOLDS: QueueName.UPKEEP,
+    TaskName.CIRCULATION_NOTICES: QueueName.UPKEEP,
+    TaskName.INVENTORY_MONTHS: QueueName.UPKEEP,
 }
 
 # Workers renew it with every heartbeat of theirs (each 2 s); `/health` says there is none once it has run out.

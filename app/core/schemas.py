@@ -60,6 +60,10 @@ class StrictSchema(Schema):
 
     error_messages = {"type": "Must be an object."}  # noqa: RUF012 - marshmallow's own class attribute
 
+    def shows_each_key_once(self, value: Any, body: bytes) -> bool:  # noqa: ARG002 - for schemas of large bodies
+        """True where it is plain that the body with this value has no key twice, without reading it once more."""
+        return False
+
     def _deserialize(self, data: Any, *, error_store: Any, index: int | None = None, **options: Any) -> Any:
         # Each unknown field has a message of its own: there are none for a hundred thousand.
         most = len(self.load_fields) + _UNKNOWN_FIELDS_TOLD
@@ -182,11 +186,15 @@ def parse_id(value: str) -> UUID | None:
 EXAMPLE_CURSOR = "q7Jx0mZrVd5-WyIyMDI2LTAxLTMxIl0"
 
 
+# Items of a page where a client says nothing.
+DEFAULT_LIMIT: Final = 50
+
+
 class ListArguments(StrictSchema):
     """The parameters of every list."""
 
     limit = WholeNumber(
-        minimum=1, maximum=500, load_default=50, metadata={"description": "Items per page.", "example": 20}
+        minimum=1, maximum=500, load_default=DEFAULT_LIMIT, metadata={"description": "Items per page.", "example": 20}
     )
     cursor = Text(
         max_length=2000,
@@ -279,7 +287,7 @@ class BodyParser(FlaskParser):
             refusal = ValidationError({location: error.messages})
             self.handle_error(refusal, asked, argmap, error_status_code=None, error_headers=None)
 
-    def load_json(self, req: Request, schema: Any) -> Any:  # noqa: ARG002 - webargs' signature
+    def load_json(self, req: Request, schema: Any) -> Any:
         """The parsed body.
 
         Raises:
@@ -290,17 +298,8 @@ class BodyParser(FlaskParser):
         """
         if req.mimetype not in json_types(req.method):
             raise UnsupportedMediaType("Send the body as JSON, with `Content-Type: application/json`.")
-        if req.mimetype_params.get("charset", "utf-8").lower() != "utf-8":
-            raise UnsupportedMediaType("Send the body in UTF-8, without another `charset` in `Content-Type`.")
-        if req.headers.get("Content-Encoding", "").strip().lower() not in {"", "identity"}:
-            raise UnsupportedMediaType("Send the body uncompressed, without `Content-Encoding`.")
-        body = whole_body(req)
-        try:
-            value = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise InvalidJson(f"The body is not JSON in UTF-8: {_why_not_utf8(body) or error}.") from error
-        _refuse_keys_given_twice(body)
-        return value
+        check_coding(req)
+        return parse_json(whole_body(req), schema if isinstance(schema, StrictSchema) else None)
 
     def handle_error(
         self, error: ValidationError, req: Request, schema: Schema, *, error_status_code: int | None, error_headers: Any
@@ -312,17 +311,47 @@ class BodyParser(FlaskParser):
         raise refusal
 
 
+def check_coding(req: Request) -> None:
+    """Make sure that a body is what its media type says, and not compressed.
+
+    Raises:
+        UnsupportedMediaType: it is in another character set than UTF-8, or compressed.
+    """
+    if req.mimetype_params.get("charset", "utf-8").lower() != "utf-8":
+        raise UnsupportedMediaType("Send the body in UTF-8, without another `charset` in `Content-Type`.")
+    if req.headers.get("Content-Encoding", "").strip().lower() not in {"", "identity"}:
+        raise UnsupportedMediaType("Send the body uncompressed, without `Content-Encoding`.")
+
+
+def parse_json(body: bytes, schema: StrictSchema | None = None, *, what: str = "body") -> Any:
+    """The value of a body (or of what else it is called), which is to be loaded by this schema.
+
+    Raises:
+        InvalidJson: it is not JSON in UTF-8, or an object in it has a key twice.
+    """
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidJson(f"The {what} is not JSON in UTF-8: {_why_not_utf8(body) or error}.") from error
+    if schema is None or not schema.shows_each_key_once(value, body):
+        _refuse_keys_given_twice(body, what=what)
+    return value
+
+
+class _KeyTwice(Exception):
+    """An object has this key twice."""
+
+
 def _look_at_keys(pairs: list[tuple[str, Any]]) -> None:
     if len(dict(pairs)) != len(pairs):
-        name = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise InvalidJson(f"An object in the body has the key {name[:_LONGEST_NAME_TOLD]!r} twice.")
+        raise _KeyTwice(Counter(name for name, _ in pairs).most_common(1)[0][0])
 
 
 # Numbers stay text: nobody looks at them.
 _KEYS = json.JSONDecoder(object_pairs_hook=_look_at_keys, parse_int=str, parse_float=str)
 
 
-def _refuse_keys_given_twice(body: bytes) -> None:
+def _refuse_keys_given_twice(body: bytes, *, what: str) -> None:
     """Read a body that is JSON once more, for its keys: orjson takes the last of two, and drops the other unseen.
 
     Raises:
@@ -330,8 +359,11 @@ def _refuse_keys_given_twice(body: bytes) -> None:
     """
     try:
         _KEYS.decode(body.decode())
+    except _KeyTwice as error:
+        name = str(error)[:_LONGEST_NAME_TOLD]
+        raise InvalidJson(f"An object in the {what} has the key {name!r} twice.") from error
     except RecursionError as error:
-        raise InvalidJson("The body nests too deeply.") from error
+        raise InvalidJson(f"The {what} nests too deeply.") from error
 
 
 def _why_not_utf8(body: bytes) -> str | None:

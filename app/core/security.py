@@ -34,7 +34,14 @@ class Permission(StrEnum):
     EVENTS_READ = "events:read"
     BOOKS_READ = "books:read"
     BOOKS_WRITE = "books:write"
+    HOLDINGS_READ = "holdings:read"
+    HOLDINGS_WRITE = "holdings:write"
+    LOANS_READ = "loans:read"
+    LOANS_MANAGE = "loans:manage"
+    HOLDS_PLACE = "holds:place"
     INGESTION_RUN = "ingestion:run"
+    INVENTORY_READ = "inventory:read"
+    INVENTORY_WRITE = "inventory:write"
 
 
 class Role(StrEnum):
@@ -58,8 +65,17 @@ STAFF_ROLES: Final = (Role.PLATFORM_ADMIN, Role.ADMIN, Role.LIBRARIAN, Role.EDUC
 # One of them stays in every tenant that has one.
 ADMIN_ROLES: Final = (Role.PLATFORM_ADMIN, Role.ADMIN)
 
-_READS = frozenset({Permission.TENANT_READ, Permission.BOOKS_READ})
-_LIBRARIAN = _READS | {Permission.BOOKS_WRITE, Permission.INGESTION_RUN, Permission.USERS_READ}
+_READS = frozenset({Permission.TENANT_READ, Permission.BOOKS_READ, Permission.HOLDINGS_READ})
+_LIBRARIAN = _READS | {
+    Permission.BOOKS_WRITE,
+    Permission.HOLDINGS_WRITE,
+    Permission.LOANS_READ,
+    Permission.LOANS_MANAGE,
+    Permission.HOLDS_PLACE,
+    Permission.INGESTION_RUN,
+    Permission.USERS_READ,
+    Permission.INVENTORY_READ,
+}
 _EDUCATOR = _READS | {Permission.GROUPS_MANAGE}
 _ADMIN = (
     _LIBRARIAN
@@ -69,6 +85,7 @@ _ADMIN = (
         Permission.USERS_MANAGE,
         Permission.SERVICE_ACCOUNTS_MANAGE,
         Permission.EVENTS_READ,
+        Permission.INVENTORY_WRITE,
     }
 )
 
@@ -77,10 +94,10 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.ADMIN: _ADMIN,
     Role.LIBRARIAN: _LIBRARIAN,
     Role.EDUCATOR: _EDUCATOR,
-    Role.READER: _READS,
-    Role.GUARDIAN: _READS,
-    Role.LMS: _READS,
-    Role.KIOSK: _READS,
+    Role.READER: _READS | {Permission.LOANS_READ, Permission.HOLDS_PLACE},
+    Role.GUARDIAN: _READS | {Permission.LOANS_READ},
+    Role.LMS: _READS | {Permission.HOLDINGS_WRITE, Permission.INVENTORY_READ, Permission.INVENTORY_WRITE},
+    Role.KIOSK: _READS | {Permission.LOANS_READ, Permission.LOANS_MANAGE},
     Role.READ_ONLY: _READS,
 }
 

@@ -24,6 +24,7 @@ OUTSIDE_ROW_LEVEL_SECURITY = {
     "ingestion_queue": "ids and due times only; workers choose fairly among all tenants' jobs",
     "ingestion_turns": "when each tenant was last served",
     "resync_schedule": "due times only; the scheduler looks over all tenants",
+    "enrichment_schedule": "due times only; the scheduler looks over all tenants",
     "unsealed_events": "ids only; the sealer looks over all tenants",
     "mail_queue": "ids and due times only; the sender looks over all tenants",
     "search_words": "the dictionary behind typo correction, without a word's origin",

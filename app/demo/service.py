@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
 from app.auth import queries as auth_queries
 from app.auth import service as auth
+from app.catalog import queries as catalog_queries
 from app.catalog import service as catalog
+from app.circulation import service as circulation
+from app.core.clock import utc_now
+from app.core.copying import row_of
 from app.core.database import transaction
 from app.core.security import Role
 from app.core.tenancy import tenant
+from app.holdings import queries as holdings_queries
+from app.holdings import service as holdings
+from app.inventory import service as inventory
 from app.members import queries as people
 from app.members import service as members
 from app.openlibrary import mirror
@@ -22,6 +31,8 @@ from app.tenants import service as tenants
 from app.tenants.models import PLATFORM_ID
 
 SLUG = "demo"
+# Of each work: who has every edition of a classic?
+_EDITIONS_HELD = 2
 RECORDS = Path(__file__).parent / "records"
 # Enough for anybody who tries things by hand or runs a collection of requests over and over, as the platform too.
 LIMITS = {"api_requests_per_minute": 6000, "ingestion_jobs_per_hour": 1000}
@@ -42,8 +53,14 @@ PEOPLE: Final[dict[str, dict[str, Any]]] = {
     "student@demo.example.org": {"type": "student", "name": "Stu S.", "username": "stu"},
     "guardian@demo.example.org": {"type": "guardian", "name": "Gus Guardian"},
 }
+# Those that come first by their titles.
+_BOOKS_WITH_COPIES, _COPIES_OF_EACH = 10, 2
 # The educator's, with the student in it.
 CLASS = "Demo class"
+
+
+# Products, how many there are when they have come in, and how many go in a day.
+STOCK: Final = (("SKU-HOBBIT", 40, 6), ("SKU-DUNE", 25, 4), ("SKU-TOTE-BAG", 60, 11))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +75,7 @@ def load_demo() -> int:
     """Make the demo library where there is none, and fill it; returns how many books were recorded."""
     works = [work for path in sorted(RECORDS.glob("*.jsonl")) for work in mirror.load_shipped(path)]
     tenant_id = _demo_id()
+    is_new = tenant_id is None
     if tenant_id is None:
         made = tenants.create_tenant(slug=SLUG, name="Demo Library", kind="library")
         tenant_id = made.id
@@ -65,7 +83,37 @@ def load_demo() -> int:
             with tenant(each):
                 tenants.update_tenant(each, {"limits": dict(LIMITS)})
     with tenant(tenant_id):
-        return len(catalog.record_works(works))
+        if is_new:
+            inventory.record_updates([_stock()])
+        recorded = catalog.record_works(works)
+        _put_on_shelves(isbn for work in works for isbn in work.isbns[:_EDITIONS_HELD])
+    return len(recorded)
+
+
+def _put_on_shelves(isbns: Iterable[str]) -> None:
+    """Let the library hold these in a collection, some of them lent, unless it has any collection."""
+    if holdings_queries.COLLECTIONS.page(limit=1)["items"]:
+        return
+    collection_id = holdings.create_collection(name="Main branch", description="Everything on the ground floor")
+    # As good as drawn, and the same in every demo library.
+    drawn = ((isbn, int(isbn[-3]), int(isbn[-1])) for isbn in dict.fromkeys(isbns))
+    rows = [
+        {"isbn": isbn, "copies_total": 1 + total % 3, "copies_available": 1 + total % 3 - lent % 2}
+        for isbn, total, lent in drawn
+    ]
+    holdings.replace_items(collection_id, rows)
+
+
+def _stock() -> list[str]:
+    """Two weeks of a shop's stock, day by day; what is sold comes in again every fifth day."""
+    days = [
+        utc_now().replace(hour=6, minute=0, second=0, microsecond=0) - timedelta(days=ago) for ago in range(14, 0, -1)
+    ]
+    return [
+        row_of(product_id, day.isoformat(), full - pace * (number % 5))
+        for number, day in enumerate(days)
+        for product_id, full, pace in STOCK
+    ]
 
 
 def invite_people() -> None:
@@ -74,6 +122,21 @@ def invite_people() -> None:
         ids = {email.partition("@")[0]: _invited(email, **fields) for email, fields in PEOPLE.items()}
         members.link_reader(ids["guardian"], ids["reader"])
         members.add_member(_class_of(ids["educator"]), ids["student"])
+        _lend_something(borrower=ids["reader"], waiting=ids["student"])
+
+
+def _lend_something(*, borrower: UUID, waiting: UUID) -> None:
+    """Register copies of some books, lend one and let somebody wait for it, unless any is registered already."""
+    books = catalog_queries.BOOKS.page(limit=_BOOKS_WITH_COPIES, sort="title")["items"]
+    if not books or holdings_queries.COPIES.page(limit=1)["items"]:
+        return
+    for number, book in enumerate(books):
+        # The first has one copy, so that there is something to wait for.
+        for copy in range(1 if number == 0 else _COPIES_OF_EACH):
+            holdings.create_copy(UUID(book["id"]), barcode=f"DEMO-{number + 1:03}-{copy + 1}", location="Ground floor")
+    wanted = UUID(books[0]["id"])
+    circulation.check_out(reader_id=borrower, by="book_id", wanted=wanted)
+    circulation.place_hold(book_id=wanted, reader_id=waiting)
 
 
 def _invited(email: str, **fields: Any) -> UUID:

@@ -1,4 +1,4 @@
-"""Filling catalogues from Open Library in the background: jobs, batches, logs, and the re-sync of what was asked once.
+"""Filling catalogues from Open Library in the background: jobs, batches, logs, re-syncs, and what libraries hold.
 
 Owns `ingestion_batches`, `ingestion_jobs`, `ingestion_items`, `ingestion_logs`, `ingestion_queries` and
 `ingestion_query_works`, and outside row-level security the bare ids and times by which workers choose fairly among all

@@ -33,6 +33,7 @@ class Trigger(StrEnum):
 
     API = "api"
     RESYNC = "resync"
+    ENRICHMENT = "enrichment"
 
 
 class Source(StrEnum):

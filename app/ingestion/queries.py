@@ -24,6 +24,7 @@ from app.ingestion.models import (
     QueueEntry,
     ResyncSchedule,
     SyncedQuery,
+    Trigger,
 )
 from app.tenants.models import Tenant, TenantStatus
 
@@ -130,6 +131,12 @@ def unfinished_jobs(*, limit: int) -> list[Job]:
         .with_for_update()
     )
     return list(db.session.scalars(statement))
+
+
+def is_enriching() -> bool:
+    """True while a job of the current tenant looks up what it holds and has no book of."""
+    of_its_kind = (Job.trigger == Trigger.ENRICHMENT) & Job.status.in_(UNFINISHED)
+    return db.session.scalar(select(exists().where(own(Job), of_its_kind))) or False
 
 
 def suspended_tenants_in_queue() -> list[UUID]:

@@ -219,7 +219,10 @@ class JobSchema(StrictSchema):
     trigger = fields.String(
         required=True,
         validate=validate.OneOf(_values(Trigger)),
-        metadata={"description": "Who asked: a client, or a re-sync.", "example": "api"},
+        metadata={
+            "description": "Who asked: a client, a re-sync, or a collection with an ISBN that no book has.",
+            "example": "api",
+        },
     )
     created_at = Moment(required=True)
     started_at = Moment(
@@ -256,7 +259,8 @@ class JobListArguments(ListArguments):
     )
     batch_id = fields.UUID(metadata={"description": "Only the jobs that were accepted together."})
     trigger = Text(
-        validate=validate.OneOf(_values(Trigger)), metadata={"description": "Who asked: a client, or a re-sync."}
+        validate=validate.OneOf(_values(Trigger)),
+        metadata={"description": "Who asked: a client, a re-sync, or a collection with an ISBN that no book has."},
     )
     sort = Text(validate=validate.OneOf(JOBS.sort_names), load_default=JOBS.default_sort)
 

@@ -23,3 +23,9 @@ def sweep() -> None:
 def resync() -> None:
     """Request the re-syncs that are due."""
     service.resync_due()
+
+
+@celery.task(name=TaskName.INGESTION_ENRICH.value)
+def enrich() -> None:
+    """Request jobs for the ISBNs that libraries hold and have no book of."""
+    service.enrich_due()

@@ -15,7 +15,7 @@ import logging
 import smtplib
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -112,7 +112,15 @@ def promise(kind: str, subject_id: UUID) -> None:
     A mail of the same kind about the same thing that still waits is the same mail, and no longer waits. One that is
     just being sent may be too old already: another one follows it.
     """
-    statement = insert(QueuedMail).values(tenant_id=current_tenant_id(), kind=kind, subject_id=subject_id)
+    promise_many(kind, [subject_id])
+
+
+def promise_many(kind: str, subject_ids: Collection[UUID]) -> None:
+    """The same about each of several things, in one statement."""
+    if not subject_ids:
+        return
+    rows = [{"tenant_id": current_tenant_id(), "kind": kind, "subject_id": each} for each in subject_ids]
+    statement = insert(QueuedMail).values(rows)
     anew = {"attempts": 0, "due_at": func.now(), "created_at": func.now()}
     with transaction() as session:
         session.execute(statement.on_conflict_do_update(constraint="pk_mail_queue", set_=anew))

@@ -10,7 +10,20 @@ from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, LargeBinary, Select, bindparam, case, exists, func, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    CompoundSelect,
+    LargeBinary,
+    Select,
+    bindparam,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.core import pii
@@ -70,28 +83,26 @@ _PEOPLE: Final[Select[Any]] = (
 # — who may see whom ———————————————————————————————————————————————————————————————————————————————
 
 
-def _in_a_group_of(educator: ColumnElement[UUID]) -> ColumnElement[bool]:
-    return exists(
-        select(GroupMember.user_id)
-        .join(Group, (Group.tenant_id == GroupMember.tenant_id) & (Group.id == GroupMember.group_id))
-        .where(own(GroupMember), GroupMember.user_id == _users.c.id, Group.owner_id == educator)
-    )
+def _readers_in_groups_of(educator: ColumnElement[UUID]) -> Select[UUID]:
+    is_in_it = (Group.tenant_id == GroupMember.tenant_id) & (Group.id == GroupMember.group_id)
+    return select(GroupMember.user_id).join(Group, is_in_it).where(own(GroupMember), Group.owner_id == educator)
 
 
-def _looked_after_by(guardian: ColumnElement[UUID]) -> ColumnElement[bool]:
-    return exists(
-        select(GuardianReader.reader_id).where(
-            own(GuardianReader), GuardianReader.guardian_id == guardian, GuardianReader.reader_id == _users.c.id
-        )
-    )
+def _readers_of(guardian: ColumnElement[UUID]) -> Select[UUID]:
+    return select(GuardianReader.reader_id).where(own(GuardianReader), GuardianReader.guardian_id == guardian)
+
+
+def people_seen_by(actor_id: ColumnElement[UUID]) -> CompoundSelect[UUID]:
+    """The ids of those whom somebody sees who does not see all: oneself, the readers in one's groups, those linked."""
+    return union_all(select(actor_id), _readers_in_groups_of(actor_id), _readers_of(actor_id))
 
 
 # Oneself; an educator the readers in the groups of one's own, a guardian the readers linked to one.
 _VISIBLE: Final = or_(
     bindparam("sees_all"),
     _users.c.id == one_id("actor_id"),
-    _in_a_group_of(one_id("actor_id")),
-    _looked_after_by(one_id("actor_id")),
+    exists(_readers_in_groups_of(one_id("actor_id")).where(GroupMember.user_id == _users.c.id)),
+    exists(_readers_of(one_id("actor_id")).where(GuardianReader.reader_id == _users.c.id)),
 )
 _PERSON: Final = Question(_PEOPLE.where(_users.c.id == bindparam("user_id")))
 _VISIBLE_PERSON: Final = Question(_PEOPLE.where(_users.c.id == bindparam("user_id"), _VISIBLE))
@@ -360,6 +371,11 @@ def events_of(user_id: UUID) -> list[dict[str, Any]]:
 def user(user_id: UUID | None, *, lock: bool = False) -> User | None:
     """One person of the current tenant."""
     return _person(_users.c.id == user_id, lock=lock)
+
+
+def lock_reader(user_id: UUID) -> None:
+    """Hold a reader, whom nothing is lent to meanwhile."""
+    db.session.execute(select(_readers.c.id).where(own(_readers.c), _readers.c.id == user_id).with_for_update())
 
 
 def user_by_email(email: str, *, lock: bool = False) -> User | None:

@@ -369,6 +369,18 @@ class UserExportSchema(StrictSchema):
         required=True,
         metadata={"description": "Who looks after whom, where they are one of both.", "example": []},
     )
+    collections = fields.List(
+        fields.Dict(), required=True, metadata={"description": "The collections that are their own.", "example": []}
+    )
+    collection_items = fields.List(
+        fields.Dict(), required=True, metadata={"description": "What is in these.", "example": []}
+    )
+    loans = fields.List(
+        fields.Dict(), required=True, metadata={"description": "What they have borrowed.", "example": []}
+    )
+    holds = fields.List(
+        fields.Dict(), required=True, metadata={"description": "What they wait for, or have waited for.", "example": []}
+    )
     sessions = fields.List(
         fields.Dict(), required=True, metadata={"description": "Where they are signed in.", "example": []}
     )

@@ -4,6 +4,7 @@ request id → who is asking → which tenant → may they → limits and cache 
 and the log line.
 
 - `gateway.py` takes requests from the web server, `bodies.py` their bodies, before a thread is spent on them.
+- `offers.py` decides, by the head alone, whose bodies without a limit are let in.
 - `passage.py` holds the decisions: it needs a WSGI environment and nothing of Flask.
 - `hooks.py` takes every request through them before its view, and finishes the answer.
 - `fast_lane.py` takes the same decisions before Flask begins, and answers lists that are in the cache at once.

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from app.core.errors import MAX_BODY_BYTES, BadRequest, BodyTooLarge, Busy, DomainError, RequestTimeout
+from app.core.spool import Spool
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ class Patience:
     # A body may take this long, and longer only as long as it keeps to the pace: less than the slowest mobile line.
     grace_seconds: float = 10.0
     slowest_bytes_per_second: int = 16 * 1024
+    # A body without a limit could earn hours by its beginning; this long, nothing of it may come.
+    silent_seconds: float = 30.0
     # The rest of a refused body is thrown away for a while, before the answer: where the connection is closed upon
     # unread bytes, the client's system may throw away the answer too.
     linger_seconds: float = 2.0
@@ -119,10 +122,80 @@ class Held:
             self._left_bytes += size_bytes
 
 
+class Store(Protocol):
+    """Where a body waits until it is whole."""
+
+    def add(self, piece: bytes) -> DomainError | None:
+        """Keep a piece; the reason, where it can't be kept."""
+
+    def whole(self) -> bytes | Spool:
+        """All that was kept."""
+
+    def let_go(self) -> None:
+        """Keep nothing any more."""
+
+
+class InMemory:
+    """A body with a limit, among others whose sizes are counted together."""
+
+    def __init__(self, held: Held) -> None:
+        """Begin with nothing."""
+        self._held = held
+        self._pieces: list[bytes] = []
+        self._size_bytes = self._counted_bytes = 0
+
+    def add(self, piece: bytes) -> DomainError | None:
+        """Keep a piece, as long as there is room for it."""
+        self._pieces.append(piece)
+        self._size_bytes += len(piece)
+        if self._size_bytes > MAX_BODY_BYTES:
+            return BodyTooLarge()
+        if self._size_bytes > SMALL_BYTES:
+            if not self._held.take(self._size_bytes - self._counted_bytes):
+                return Busy()
+            self._counted_bytes = self._size_bytes
+        return None
+
+    def whole(self) -> bytes:
+        """The pieces, put together."""
+        whole, self._pieces = b"".join(self._pieces), []
+        return whole
+
+    def let_go(self) -> None:
+        """Give the room back."""
+        self._pieces = []
+        self._held.give_back(self._counted_bytes)
+        self._counted_bytes = 0
+
+
+class OnDisk:
+    """A body without a limit."""
+
+    def __init__(self, spool: Spool) -> None:
+        """Write to this file, which is closed with the last of it."""
+        self._spool = spool
+
+    def add(self, piece: bytes) -> DomainError | None:
+        """Write a piece down."""
+        try:
+            self._spool.write(piece)
+        except OSError as error:
+            log.warning("body.no_room", extra={"error": str(error)})
+            return Busy()
+        return None
+
+    def whole(self) -> Spool:
+        """The file; whoever answers the request closes it."""
+        return self._spool
+
+    def let_go(self) -> None:
+        """Nothing is held in memory."""
+
+
 class Outcome(NamedTuple):
     """A whole body, or the reason why there is none."""
 
-    body: bytes = b""
+    body: bytes | Spool = b""
     refusal: DomainError | None = None
 
 
@@ -134,17 +207,16 @@ class Intake:
         source: Source,
         *,
         declared_bytes: int,
-        held: Held,
+        store: Store,
         patience: Patience,
         then: Callable[[Outcome], None],
     ) -> None:
         """Take the length that the client has declared; 0 for chunks."""
         self._source: Source | None = source.__aiter__()
-        self._held = held
+        self._store = store
         self._patience = patience
         self._then = then
-        self._pieces: list[bytes] = []
-        self._size_bytes = self._counted_bytes = 0
+        self._size_bytes = self._refused_at_bytes = 0
         self._future: Future | None = None
         self._refusal: DomainError | None = None
         self._empty_pieces = 0
@@ -153,7 +225,7 @@ class Intake:
         self._begun_at = time.monotonic()
         self.due_at = self._begun_at + self._allowed_seconds()
         self.is_over = False
-        if declared_bytes > MAX_BODY_BYTES:
+        if declared_bytes > MAX_BODY_BYTES and isinstance(store, InMemory):
             self._refuse(BodyTooLarge())
 
     def begin(self) -> None:
@@ -205,51 +277,46 @@ class Intake:
             return None
         self._size_bytes += len(piece)
         if self._refusal is not None:
-            return self._leave(Outcome(refusal=self._refusal)) if self._size_bytes > LINGER_BYTES else None
-        self._pieces.append(piece)
-        self.due_at = self._begun_at + self._allowed_seconds()
-        if self._size_bytes > MAX_BODY_BYTES:
-            self._refuse(BodyTooLarge())
-        elif self._size_bytes > SMALL_BYTES:
-            self._count()
+            lingered = self._size_bytes - self._refused_at_bytes
+            return self._leave(Outcome(refusal=self._refusal)) if lingered > LINGER_BYTES else None
+        refusal = self._store.add(piece)
+        if refusal is not None:
+            self._refuse(refusal)
+        else:
+            self.due_at = self._due()
         return None
 
-    def _count(self) -> None:
-        if self._held.take(self._size_bytes - self._counted_bytes):
-            self._counted_bytes = self._size_bytes
-        else:
-            self._refuse(Busy())
+    def _due(self) -> float:
+        due_at = self._begun_at + self._allowed_seconds()
+        if self._size_bytes > MAX_BODY_BYTES:
+            return min(due_at, time.monotonic() + self._patience.silent_seconds)
+        return due_at
 
     def _refuse(self, refusal: DomainError) -> None:
         """Throw away what has come, and for a while whatever comes."""
         self._refusal = refusal
         self.due_at = time.monotonic() + self._patience.linger_seconds
-        self._let_go()
+        self._refused_at_bytes = self._size_bytes
+        self._store.let_go()
 
     def _end(self) -> Outcome:
         # One empty piece is the end. Before it, another stands for an error of reading, and for trailers just the same:
         # RFC 9112 would have those ignored, but the server doesn't tell them from chunks that are cut off.
         if self._refusal is None and self._empty_pieces > 1:
             self._refusal = BadRequest("The body was cut off, or its chunks are none, or trailers follow them.")
-        return self._leave(Outcome(b"".join(self._pieces), self._refusal))
+        return self._leave(Outcome(b"" if self._refusal else self._store.whole(), self._refusal))
 
     def _leave(self, outcome: Outcome) -> Outcome:
         self.is_over = True
         # The future knows the step, the step knows this: apart, they go at once.
         self._future = self._source = None
-        self._pieces = []
         return outcome
 
     def _tell(self, outcome: Outcome | None) -> None:
         # Outside of the turn: the whole request is answered here, and keeps the body's room until then.
         if outcome is not None:
             self._then(outcome)
-            self._let_go()
-
-    def _let_go(self) -> None:
-        self._pieces = []
-        self._held.give_back(self._counted_bytes)
-        self._counted_bytes = 0
+            self._store.let_go()
 
     def _allowed_seconds(self) -> float:
         return self._patience.grace_seconds + self._size_bytes / self._patience.slowest_bytes_per_second

@@ -25,7 +25,7 @@ from app.core.logging import begin_log_context, end_log_context
 from app.core.schemas import not_utf8, read_query
 from app.core.tenancy import tenant as as_tenant
 from app.pipeline.bodies import GATEWAY_REFUSAL
-from app.pipeline.hooks import PASSAGE, REFUSAL, REQUEST_ID
+from app.pipeline.offers import OFFER, PASSAGE, REFUSAL, REQUEST_ID, judge
 from app.pipeline.passage import Guard, Passage, log_request, request_id_of
 
 if TYPE_CHECKING:
@@ -48,7 +48,10 @@ class FastLane:
         self._views: dict[str, tuple[_View, _View]] | None = None
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer from the cache, or let Flask answer."""
+        """Answer from the cache, or let Flask answer; of what is only offered, decide."""
+        if OFFER in environ:
+            judge(self._app, self._guard, environ)
+            return ()
         started = time.perf_counter()
         passage, route = self._passage(environ)
         if passage is None:

@@ -3,6 +3,9 @@
 On its WSGI side, granian reads a body in the thread that works on the request, for as long as the client likes, and
 nothing can wake that thread. Its RSGI side gives bodies piece by piece. So requests are taken from there, in the same
 pool of threads: one without a body goes to the application at once, any other when its body is in.
+
+Lines without a limit (NDJSON) are offered to the application by their head alone: it says who may send them. They wait
+on disk, and many of them are worked on in a thread beside the pool, where they take no short request's place.
 """
 
 from __future__ import annotations
@@ -11,16 +14,32 @@ import logging
 import re
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
-from app.core.errors import MAX_BODY_BYTES, BadRequest, BodyTooLarge, InternalError, problem_members
+from app.core.errors import MAX_BODY_BYTES, BadRequest, BodyTooLarge, Busy, InternalError, problem_members
 from app.core.idempotency import REPEATED_HEADERS
-from app.pipeline.bodies import GATEWAY_REFUSAL, Held, Intake, Loop, Outcome, Patience, Source, Watchman
+from app.core.spool import LINES, SPOOL, Spool, let_go
+from app.pipeline.bodies import (
+    GATEWAY_REFUSAL,
+    Held,
+    InMemory,
+    Intake,
+    Loop,
+    OnDisk,
+    Outcome,
+    Patience,
+    Source,
+    Store,
+    Watchman,
+)
+from app.pipeline.offers import OFFER, Offer, Verdict
 from app.pipeline.passage import request_id_of
 
 if TYPE_CHECKING:
@@ -49,6 +68,8 @@ _NAMES = {
         "x-api-key", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id",
     )
 } | {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}  # fmt: skip
+# Where a stream keeps what counts it out.
+_LEAVE = "library.leave_streams"
 # No text of any header that the application understands.
 _NOT_ASCII = "\xff"
 # A name, or an address of either kind, and perhaps a port (RFC 9110, 7.2); a name may be empty.
@@ -60,6 +81,10 @@ _EVENTS = "text/event-stream"
 # for a thousand events, and whoever follows comes back for more.
 STREAM_BYTES = 1024 * 1024
 _APART_SECONDS = 0.005
+# Streams of a process at once, slow ones included: each is an open file. A tenant has no more than its share.
+STREAMS, STREAMS_OF_ONE = 64, 8
+# Long streams that are worked on at once; others wait for their turn. They are busy with PostgreSQL for the most part.
+STREAM_THREADS = 2
 
 
 class Scope(Protocol):
@@ -106,9 +131,22 @@ class Arrival(Protocol):
 class Gateway:
     """Takes requests from the server's threads, and answers them by a WSGI application."""
 
-    def __init__(self, app: WSGIApplication, *, threads: int, patience: Patience = Patience()) -> None:  # noqa: B008
-        """Take the application, how many threads the server has for it, and the patience with bodies."""
+    def __init__(
+        self,
+        app: WSGIApplication,
+        *,
+        threads: int,
+        patience: Patience = Patience(),  # noqa: B008 - it can't be changed
+        spool_folder: str | None = None,
+    ) -> None:
+        """Take the application, how many threads the server has for it, and the patience with bodies.
+
+        `spool_folder` is where bodies without a limit wait; None is the system's place for such.
+        """
         self._app = app
+        self._spool_folder = spool_folder
+        self._streams = _Streams()
+        self._beside = ThreadPoolExecutor(STREAM_THREADS, thread_name_prefix="stream")
         self._threads = threads
         self._working: set[int] = set()
         self._patience = patience
@@ -126,51 +164,117 @@ class Gateway:
                 environ[GATEWAY_REFUSAL] = BadRequest(fault)
             if environ.get("CONTENT_LENGTH", "0") == "0" and "HTTP_TRANSFER_ENCODING" not in environ:
                 self._answer(exchange, environ, b"")
+            elif environ.get("CONTENT_TYPE", "").lower().startswith(LINES) and not fault:
+                self._offer(arrival, environ)
             else:
-                self._take_in(arrival, environ)
+                self._take_in(arrival, environ, InMemory(self._held))
         except Exception:
             # Nothing is above but the server's own code, which would leave the client without any answer.
             log.exception("gateway.failed")
             _apologise(exchange, {})
 
-    def _take_in(self, arrival: Arrival, environ: WSGIEnvironment) -> None:
+    def _offer(self, arrival: Arrival, environ: WSGIEnvironment) -> None:
+        """Let the application say, before there is a body, what becomes of lines without a limit."""
+        offer = Offer()
+        # A copy: layers of the application write to it, and read the same once more when the body is in.
+        self._work(lambda: tuple(self._app({**environ, OFFER: offer}, _start_nothing)))
+        environ.update(offer.decided)
+        if offer.verdict is Verdict.AS_ANY_OTHER:
+            self._take_in(arrival, environ, InMemory(self._held))
+        elif offer.verdict is Verdict.REFUSED:
+            self._answer(arrival.proto, environ, b"", release=arrival.done)
+        elif not self._streams.enter(offer.counted_by):
+            environ[GATEWAY_REFUSAL] = Busy()
+            self._answer(arrival.proto, environ, b"", release=arrival.done)
+        else:
+            self._take_in_stream(arrival, environ, offer.counted_by)
+
+    def _take_in_stream(self, arrival: Arrival, environ: WSGIEnvironment, counted_by: str) -> None:
+        try:
+            spool = environ[SPOOL] = Spool(self._spool_folder)
+        except OSError:
+            log.exception("body.no_place")
+            self._streams.leave(counted_by)
+            environ[GATEWAY_REFUSAL] = Busy()
+            self._answer(arrival.proto, environ, b"", release=arrival.done)
+            return
+        environ[_LEAVE] = partial(self._streams.leave, counted_by)
+        self._take_in(arrival, environ, OnDisk(spool))
+
+    def _take_in(self, arrival: Arrival, environ: WSGIEnvironment, store: Store) -> None:
         if environ.pop("HTTP_TRANSFER_ENCODING", None) or not environ["CONTENT_LENGTH"].isdecimal():
             # Chunks win; and of one length said twice, the server knows that it is one.
             environ.pop("CONTENT_LENGTH", None)
         declared_bytes = int(environ.get("CONTENT_LENGTH", "0"))
         then = partial(self._answer_body, arrival, environ)
-        if declared_bytes > MAX_BODY_BYTES and "HTTP_EXPECT" in environ:
+        if declared_bytes > MAX_BODY_BYTES and "HTTP_EXPECT" in environ and SPOOL not in environ:
             # The client waits for the answer before it sends anything.
             then(Outcome(refusal=BodyTooLarge()))
             return
-        intake = Intake(
-            arrival.proto, declared_bytes=declared_bytes, held=self._held, patience=self._patience, then=then
-        )
+        intake = Intake(arrival.proto, declared_bytes=declared_bytes, store=store, patience=self._patience, then=then)
         intake.begin()
         if not intake.is_over:
             self._watchman.watch(intake)
 
     def _answer_body(self, arrival: Arrival, environ: WSGIEnvironment, outcome: Outcome) -> None:
-        environ.setdefault("CONTENT_LENGTH", str(len(outcome.body)))
-        if outcome.refusal is None:
-            self._answer(arrival.proto, environ, outcome.body)
-        else:
+        body = outcome.body
+        size_bytes = body.size_bytes if isinstance(body, Spool) else len(body)
+        environ.setdefault("CONTENT_LENGTH", str(size_bytes))
+        if outcome.refusal is not None:
             environ[GATEWAY_REFUSAL] = outcome.refusal
             self._answer(arrival.proto, environ, b"", release=arrival.done)
+        elif not isinstance(body, Spool):
+            self._answer(arrival.proto, environ, body)
+        elif size_bytes <= MAX_BODY_BYTES:
+            self._answer(arrival.proto, environ, b"")
+        else:
+            self._beside.submit(self._send, arrival.proto, environ)
 
     def _answer(
         self, exchange: Exchange, environ: WSGIEnvironment, body: bytes, *, release: Callable[[], None] | None = None
     ) -> None:
         environ["wsgi.input"] = BytesIO(body)
+        self._work(lambda: self._send(exchange, environ, release))
+
+    def _work(self, work: Callable[[], object]) -> None:
+        """Do it as one of the pool's threads."""
         thread = threading.get_ident()
         self._working.add(thread)
+        try:
+            work()
+        finally:
+            self._working.discard(thread)
+
+    def _send(self, exchange: Exchange, environ: WSGIEnvironment, release: Callable[[], None] | None = None) -> None:
         try:
             _Answer(exchange, environ, release).send(self._app)
         except Exception:
             log.exception("gateway.failed")
             _apologise(exchange, environ)
         finally:
-            self._working.discard(thread)
+            let_go(environ)
+            environ.get(_LEAVE, _do_nothing)()
+
+
+class _Streams:
+    """How many bodies without a limit each tenant has on their way or at work in this process."""
+
+    def __init__(self) -> None:
+        self._under_way = Counter[str]()
+        self._lock = threading.Lock()
+
+    def enter(self, counted_by: str) -> bool:
+        """Count one more; False where there are too many."""
+        with self._lock:
+            if self._under_way.total() >= STREAMS or self._under_way[counted_by] >= STREAMS_OF_ONE:
+                return False
+            self._under_way[counted_by] += 1
+            return True
+
+    def leave(self, counted_by: str) -> None:
+        """Count one less."""
+        with self._lock:
+            self._under_way -= Counter([counted_by])
 
 
 class _Answer:
@@ -320,6 +424,14 @@ def _apologise(exchange: Exchange, environ: WSGIEnvironment) -> None:
         ("Cache-Control", "no-store"),
     ]
     exchange.response_bytes(error.status, headers, orjson.dumps(problem))
+
+
+def _start_nothing(_status: str, _headers: _Headers, _: object = None) -> Callable[[bytes], object]:
+    return _write_nothing
+
+
+def _do_nothing() -> None:
+    """For a request that is no stream."""
 
 
 def _write_nothing(_: bytes) -> None:

@@ -17,13 +17,12 @@ from app.core.limits import RateLimited
 from app.core.logging import fresh_log_context, log_context, set_log_context
 from app.core.schemas import not_utf8, whole_body
 from app.core.security import ANONYMOUS, acting_as
+from app.core.spool import is_stream, let_go
 from app.core.tenancy import tenant
 from app.pipeline.bodies import GATEWAY_REFUSAL
+from app.pipeline.offers import PASSAGE, REFUSAL, REQUEST_ID
 from app.pipeline.passage import Guard, Passage, log_request, request_id_of
 from app.settings import Settings, current_settings
-
-# Where the fast lane leaves what it has decided already, so that nothing is counted twice.
-PASSAGE, REFUSAL, REQUEST_ID = "library.passage", "library.refusal", "library.request_id"
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -48,7 +47,9 @@ def _begin() -> None:
     g.around.enter_context(fresh_log_context(request_id=g.request_id))
     if GATEWAY_REFUSAL in request.environ:
         raise request.environ[GATEWAY_REFUSAL]
-    if (request.content_length or 0) > MAX_BODY_BYTES:
+    if is_stream(request):
+        request.max_content_length = None
+    elif (request.content_length or 0) > MAX_BODY_BYTES:
         raise BodyTooLarge
     if "\0" in request.path:
         raise NoRoute
@@ -78,6 +79,9 @@ def _admit() -> Response | None:
             raise refusal
         if not passage.is_settled:
             passage.admit()
+        elif is_stream(request):
+            # It may have taken hours to come.
+            passage.check_again()
     except RateLimited as full:
         g.limit_states = full.states
         raise
@@ -196,6 +200,7 @@ def _allow_origin(response: Response) -> None:
 
 
 def _end(_: BaseException | None) -> None:
+    let_go(request.environ)
     around: ExitStack | None = g.pop("around", None)
     if around is not None:
         around.close()

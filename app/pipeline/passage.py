@@ -209,12 +209,20 @@ class Passage:
     def may_go_on(self) -> bool:
         """True while the same request would still be let through; for answers that last, asked now and then."""
         try:
-            self.forget_outdated(self._guard.current_generations(self._access_tenants()))
-            self._identify()
-            self._authorise()
+            self.check_again()
         except DomainError:
             return False
         return True
+
+    def check_again(self) -> None:
+        """Make sure that the request, admitted some time ago, would still be let through.
+
+        Raises:
+            Unauthenticated, NotFound, Forbidden: it would not.
+        """
+        self.forget_outdated(self._guard.current_generations(self._access_tenants()))
+        self._identify()
+        self._authorise()
 
     def client_has(self, generation: str) -> bool:
         """True when the client's `If-None-Match` names this address in this generation."""

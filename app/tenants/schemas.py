@@ -30,7 +30,7 @@ class TenantSettingsSchema(StrictSchema):
     public_submissions = Flag(
         allow_none=True,
         metadata={
-            "description": "Whether anybody may hand in reading lists; default false. Nothing goes by it yet.",
+            "description": "Whether anybody may hand in reading lists; default false.",
             "example": False,
         },
     )
@@ -54,20 +54,20 @@ class TenantSettingsSchema(StrictSchema):
         minimum=1,
         maximum=365,
         allow_none=True,
-        metadata={"description": "Days that a loan lasts; default 14. Nothing goes by it yet.", "example": 14},
+        metadata={"description": "Days that a loan lasts; default 14.", "example": 14},
     )
     max_renewals = WholeNumber(
         minimum=0,
         maximum=100,
         allow_none=True,
-        metadata={"description": "How often a loan may be renewed; default 2. Nothing goes by it yet.", "example": 2},
+        metadata={"description": "How often a loan may be renewed; default 2.", "example": 2},
     )
     max_loans_per_reader = WholeNumber(
         minimum=1,
         maximum=1000,
         allow_none=True,
         metadata={
-            "description": "How many loans a reader may have at once; default 20. Nothing goes by it yet.",
+            "description": "How many loans a reader may have at once; default 20.",
             "example": 20,
         },
     )

@@ -170,14 +170,15 @@ def _tables_to_empty() -> list[str]:
 
 def _delete_some(table: str, tenant_id: UUID) -> bool:
     """Delete some of a tenant's rows; True where there may be more."""
-    # By their places on disk, which PostgreSQL goes to directly, whatever it thinks of the table's size.
+    # By their places on disk, which PostgreSQL goes to directly, whatever it thinks of the table's size. Of a table in
+    # parts, each part has such a place: of this tenant's rows, all that are there go.
     some = f"SELECT ctid FROM {table} WHERE tenant_id = :tenant_id LIMIT :most"  # noqa: S608 - a name of ours
-    statement = text(f"DELETE FROM {table} WHERE ctid = ANY (ARRAY ({some}))")  # noqa: S608 - a name of ours
+    statement = text(f"DELETE FROM {table} WHERE ctid = ANY (ARRAY ({some})) AND tenant_id = :tenant_id")  # noqa: S608 - a name of ours
     with transaction() as session:
         # A book takes its versions with it: that may be more than a request's time allows.
         session.execute(text("SET LOCAL statement_timeout = 0"))
         gone = session.execute(statement, {"tenant_id": tenant_id, "most": PURGED_AT_ONCE})
-    return int(gone.rowcount) == PURGED_AT_ONCE  # type: ignore[attr-defined]  # a DELETE's result has it
+    return int(gone.rowcount) >= PURGED_AT_ONCE  # type: ignore[attr-defined]  # a DELETE's result has it
 
 
 def _delete_tenant(tenant_id: UUID) -> None:
@@ -186,6 +187,7 @@ def _delete_tenant(tenant_id: UUID) -> None:
         events.record("tenant.purged", subject_id=tenant_id)
         touch(Generation.ACCESS, tenant_id)
         touch(Generation.CATALOGUE, tenant_id)
+        touch(Generation.INVENTORY, tenant_id)
 
 
 def existing_tenant(tenant_id: UUID) -> Tenant:

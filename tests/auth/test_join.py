@@ -136,8 +136,8 @@ def test_a_whole_class_joins_from_one_address_in_a_minute(make_app: Callable[...
     assert len(members(library, group_id)) == 10
 
 
-def test_what_counts_for_all_of_a_tenants_calls_counts_for_strangers_too(make_app: Callable[..., Flask]) -> None:
-    library = add_library(make_app(API_RATE_LIMIT_REQUESTS="3"), "riverside")
+def test_codes_are_not_tried_without_end(make_app: Callable[..., Flask]) -> None:
+    library = add_library(make_app(SESSION_RATE_LIMIT="3/minute"), "riverside")
 
     answers = [told(join(library, "AAAA-AAAA")) for _ in range(4)]
 

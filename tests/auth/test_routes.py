@@ -261,7 +261,14 @@ def test_a_key_tells_who_it_belongs_to(library: Library) -> None:
         "id": account,
         "name": "Koha",
         "role": "lms",
-        "permissions": ["books:read", "tenant:read"],
+        "permissions": [
+            "books:read",
+            "holdings:read",
+            "holdings:write",
+            "inventory:read",
+            "inventory:write",
+            "tenant:read",
+        ],
         "expires_at": SOON,
         "profile": None,
     }

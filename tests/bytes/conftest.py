@@ -8,12 +8,15 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import psutil
 import pytest
 import requests
+from flask import Flask
 from sqlalchemy.engine import Engine
 
 from app import create_app
@@ -36,7 +39,12 @@ class Site:
     port: int
     pid: int
     key: str
+    # Of who writes stock.
+    stock_key: str
     log: Path
+    # The same application, beside the server.
+    app: Flask
+    tenant_id: UUID
 
     @property
     def books(self) -> str:
@@ -50,6 +58,12 @@ class Site:
     def head(self, method: str, path: str, *headers: str) -> str:
         """The head of a request with a key."""
         lines = [f"{method} {path} HTTP/1.1", "Host: library", f"Authorization: Bearer {self.key}", *headers]
+        return "\r\n".join(lines) + "\r\n\r\n"
+
+    def stream(self, *headers: str, key: str | None = None) -> str:
+        """The head of a POST of stock as lines."""
+        lines = ["POST /api/v1/tenants/quayside/inventory/updates HTTP/1.1", "Host: library"]
+        lines += [f"Authorization: Bearer {key or self.stock_key}", "Content-Type: application/x-ndjson", *headers]
         return "\r\n".join(lines) + "\r\n\r\n"
 
     def post(self, *headers: str, path: str | None = None) -> str:
@@ -68,14 +82,21 @@ class Site:
 @pytest.fixture(scope="module")
 def site(migrated: dict[str, str], owner: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The server, with less patience than the real one; it is gone at the end, and so is what it wrote."""
-    app = create_app(Settings.from_environment(migrated))
+    with serving(migrated, tmp_path_factory.mktemp("web") / "log") as found:
+        yield found
+    empty(owner)
+
+
+@contextmanager
+def serving(environment: dict[str, str], log: Path) -> Iterator[Site]:
+    """The server over these migrated engines, with a tenant."""
+    app = create_app(Settings.from_environment(environment))
     with app.app_context(), acting_as(SYSTEM):
         tenant = tenants.create_tenant(slug="quayside", name="Quayside", kind="library")
         db.session.remove()
-        key = make_key(app, tenant.id, "librarian")
-    log = tmp_path_factory.mktemp("web") / "log"
+        key, stock_key = (make_key(app, tenant.id, role) for role in ("librarian", "lms"))
     port = _free_port()
-    environment = {"PATH": os.environ.get("PATH", os.defpath), **migrated, "WEB_THREADS": str(THREADS)}
+    environment = {"PATH": os.environ.get("PATH", os.defpath), **environment, "WEB_THREADS": str(THREADS)}
     options = ["--port", str(port), "--processes", "1", "--threads", str(THREADS), "--log-level", "warning"]
     with log.open("wb") as output:
         process = spawn(
@@ -87,7 +108,7 @@ def site(migrated: dict[str, str], owner: Engine, tmp_path_factory: pytest.TempP
             folder=PROJECT,
         )
     try:
-        found = Site(port=port, pid=process.pid, key=key, log=log)
+        found = Site(port, process.pid, key=key, stock_key=stock_key, log=log, app=app, tenant_id=tenant.id)
         _wait_until_open(found)
         yield found
     finally:
@@ -95,7 +116,6 @@ def site(migrated: dict[str, str], owner: Engine, tmp_path_factory: pytest.TempP
         ended = stop(process, by=signal.SIGTERM, timeout_seconds=20)
         for worker in psutil.wait_procs(workers, timeout=0)[1]:
             worker.kill()
-        empty(owner)
         with app.app_context():
             redis.client.flushdb()
             for engine in db.engines.values():

@@ -16,7 +16,9 @@ HEAD_SECONDS = 2
 def make_gateway() -> Gateway:
     """The gateway of a new application."""
     settings = Settings.from_environment()
-    patience = Patience(grace_seconds=GRACE_SECONDS, linger_seconds=1.0, held_bytes=HELD_BYTES)
+    patience = Patience(
+        grace_seconds=GRACE_SECONDS, linger_seconds=1.0, held_bytes=HELD_BYTES, silent_seconds=GRACE_SECONDS
+    )
     return Gateway(create_app(settings), threads=settings.web_threads, patience=patience)
 
 

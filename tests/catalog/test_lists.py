@@ -245,8 +245,8 @@ def test_two_authors_of_one_name_are_told_apart_by_id_and_key(library: Library) 
 
 
 def test_books_with_a_free_copy_are_told_from_those_without(shelves: Library) -> None:
-    put(shelves, "copies_total = 2, copies_available = 1", "Beowulf")
-    put(shelves, "copies_total = 2, copies_available = 0", "L'Étranger")
+    put(shelves, "listed_total = 2, listed_available = 1", "Beowulf")
+    put(shelves, "listed_total = 2, listed_available = 0", "L'Étranger")
 
     assert titles(read(shelves, "/books", available="true")) == ["Beowulf"]
     assert "Beowulf" not in titles(read(shelves, "/books", available="false"))

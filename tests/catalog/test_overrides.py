@@ -193,7 +193,7 @@ def test_deleting_a_book_takes_along_what_is_its_own(stored: Stored, dune: UUID)
 
 
 def test_a_book_of_which_copies_are_on_loan_stays(stored: Stored, dune: UUID) -> None:
-    stored.rows("UPDATE books SET copies_total = 2, copies_available = 1 RETURNING id")
+    stored.rows("UPDATE books SET listed_total = 2, listed_available = 1 RETURNING id")
 
     with pytest.raises(BookInUse):
         delete_book(dune)

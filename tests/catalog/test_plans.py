@@ -72,7 +72,7 @@ FROM (
 FILLED: Final = (
     """
     INSERT INTO books (tenant_id, id, title, authors, first_publish_year, subjects, languages, isbns, cover_id,
-        open_library_key, upstream_status, source, copies_total, copies_available, times_borrowed, content_hash,
+        open_library_key, upstream_status, source, listed_total, listed_available, times_borrowed, content_hash,
         sort_title, created_at, updated_at)
     SELECT :tenant, id, title, jsonb_build_array(jsonb_build_object('name', author, 'open_library_key', author_key)),
         year, ARRAY[w[9], subject], ARRAY[language], ARRAY[isbn], n, 'OL' || n || 'W', 'live',

@@ -15,7 +15,7 @@ from tests.catalog.works import ISBNS, a_work, an_edition
 from tests.conftest import Library
 
 NOBODYS = "0193a000-0000-7000-8000-000000000001"
-UNKNOWN = [NOBODYS, NOBODYS.upper(), "popular", "1", "%00", "0193a000", "../books", "x" * 300]
+UNKNOWN = [NOBODYS, NOBODYS.upper(), "unheard-of", "1", "%00", "0193a000", "../books", "x" * 300]
 
 
 @pytest.fixture

@@ -50,6 +50,8 @@ def app(make_app: Callable[..., Flask]) -> Flask:
         SESSION_RATE_LIMIT="900000000/hour",
         CATALOGUE_RATE_LIMIT="900000000/hour",
         INGESTION_RATE_LIMIT_REQUESTS="900000000",
+        INVENTORY_READ_RATE_LIMIT="900000000/hour",
+        INVENTORY_WRITE_RATE_LIMIT="900000000/hour",
         LOG_LEVEL="ERROR",
     )
 

@@ -22,6 +22,8 @@ from tests.house.sign_in import Credentials
 # Of the right form, and nobody's.
 NOBODYS = "00000000-0000-7000-8000-000000000000"
 SEVERAL = 4
+# That has been counted.
+PRODUCT = "9780441172719"
 _isbns = itertools.count(1)
 _slugs = itertools.count(1)
 
@@ -70,6 +72,10 @@ class Place:
         for _ in range(SEVERAL):
             for name, thing in place.things().items():
                 place.ids.setdefault(name, []).insert(0, thing)
+        stock = [{"product_id": PRODUCT, "quantity": 3, "timestamp": "2026-01-31T09:30:00Z"}]
+        made_of = library.post("/inventory/updates", {"items": stock}, role="lms")
+        assert made_of.status_code == 201, made_of.text
+        place.loan()
         place.ids["isbn"] += ["9780261103573", "9780261103574", fresh_isbn()]
         place.ids |= {name: ["1", "2", "1000", "one"] for name in ("number", "first", "second")}
         place.spare = {
@@ -84,6 +90,11 @@ class Place:
             "DELETE /tenants/{slug}/users/{user_id}": lambda: {"user_id": place.user()},
             "POST /tenants/{slug}/users/{user_id}/erase": lambda: {"user_id": place.user()},
             "DELETE /tenants/{slug}/groups/{group_id}": lambda: {"group_id": place.group()},
+            "DELETE /tenants/{slug}/copies/{copy_id}": lambda: {"copy_id": place.copy()},
+            "DELETE /tenants/{slug}/holds/{hold_id}": lambda: {"hold_id": place.hold()},
+            "PATCH /tenants/{slug}/copies/{copy_id}": lambda: {"copy_id": place.copy()},
+            "POST /tenants/{slug}/loans/{loan_id}/renew": lambda: {"loan_id": place.loan()},
+            "DELETE /tenants/{slug}/collections/{collection_id}": lambda: {"collection_id": place.collection()},
             "POST /tenants/{slug}/ingestion/jobs/{job_id}/cancel": lambda: {"job_id": place.job()},
             "POST /tenants/{slug}/ingestion/jobs/{job_id}/retry": lambda: {"job_id": place.failed_job()},
         }
@@ -92,6 +103,15 @@ class Place:
             "POST /tenants": {"slug": fresh_slug, "official_identifier": fresh_slug},
             "POST /tenants/{slug}/books": {"isbns": lambda: [fresh_isbn()]},
             "PATCH /tenants/{slug}/books/{book_id}": {"isbns": lambda: [fresh_isbn()]},
+            "POST /tenants/{slug}/books/{book_id}/copies": {"barcode": fresh_slug},
+            "PATCH /tenants/{slug}/copies/{copy_id}": {"barcode": fresh_slug},
+            "POST /tenants/{slug}/loans": {
+                "reader_id": place.user,
+                "barcode": lambda: place.barcode_of(place.copy()),
+                "copy_id": place.copy,
+                "book_id": lambda: place.book_of(place.copy()),
+            },
+            "POST /tenants/{slug}/holds": {"reader_id": place.user, "book_id": lambda: place.book(fresh_isbn())},
             "POST /tenants/{slug}/users": {"email": fresh_email, "username": fresh_slug, "password": lambda: PASSWORD},
             "PATCH /tenants/{slug}/users/{user_id}": {
                 "email": fresh_email,
@@ -129,6 +149,11 @@ class Place:
             "reader_id": self.user(),
             "guardian_id": self.user("guardian"),
             "group_id": self.group(),
+            "collection_id": self.collection(isbn),
+            "copy_id": (copy := self.copy()),
+            "barcode": self.barcode_of(copy),
+            "loan_id": self.loan(),
+            "hold_id": self.hold(),
             "book_id": book,
             "author_id": author["id"],
             "job_id": self.job(),
@@ -160,6 +185,34 @@ class Place:
     def group(self) -> str:
         """One more group."""
         return made(self.library.post("/groups", {"name": "Class 3b"}, role="admin"))
+
+    def copy(self) -> str:
+        """One more copy, on the shelf."""
+        return made(self.library.post(f"/books/{self.book(fresh_isbn())}/copies", {"barcode": fresh_slug()}))
+
+    def barcode_of(self, copy_id: str) -> str:
+        """What a copy bears."""
+        return str(self.library.get(f"/copies/{copy_id}").json["barcode"])
+
+    def book_of(self, copy_id: str) -> str:
+        """What a copy is of."""
+        return str(self.library.get(f"/copies/{copy_id}").json["book_id"])
+
+    def loan(self) -> str:
+        """One more loan, which lasts."""
+        return made(self.library.post("/loans", {"reader_id": self.user(), "copy_id": self.copy()}))
+
+    def hold(self) -> str:
+        """One more who waits."""
+        return made(self.library.post("/holds", {"reader_id": self.user(), "book_id": self.book(fresh_isbn())}))
+
+    def collection(self, *isbns: str) -> str:
+        """One more collection, with these in it."""
+        collection = made(self.library.post("/collections", {"name": "Main branch"}))
+        body = {"items": [{"isbn": isbn} for isbn in isbns]}
+        held = self.library.call("PUT", f"/collections/{collection}/items", json=body)
+        assert held.status_code == 200, held.text
+        return collection
 
     def account(self) -> str:
         """One more service account."""

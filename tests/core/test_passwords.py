@@ -127,7 +127,7 @@ def test_half_of_the_threads_reckon_and_the_others_are_asked_to_come_back(make_a
     inside, leave = threading.Barrier(3), threading.Event()
 
     def reckon() -> None:
-        with app.app_context(), passwords._one_of_few():
+        with app.app_context(), passwords.one_of_few():
             inside.wait()
             leave.wait()
 

@@ -48,6 +48,19 @@ def test_the_demo_library_has_more_than_a_hundred_books_with_authors_editions_an
     assert sum(1 for book in books if book["isbns"]) > 50
 
 
+def test_the_demo_library_has_a_collection_whose_copies_its_books_count(in_app: Flask) -> None:
+    service.load_demo()
+
+    client = in_app.test_client()
+    headers = {"Authorization": f"Bearer {service.make_keys().by_account['read_only']}"}
+    [collection] = client.get("/api/v1/tenants/demo/collections", headers=headers).get_json()["items"]
+    stats = client.get(f"/api/v1/tenants/demo/collections/{collection['id']}/stats", headers=headers).get_json()
+    assert stats["editions"] == stats["known"] > 100
+    assert 0 < stats["copies_available"] < stats["copies_total"]
+    books = client.get("/api/v1/tenants/demo/books?limit=500", headers=headers).get_json()["items"]
+    assert sum(book["copies_total"] for book in books) == stats["copies_total"]
+
+
 def test_loading_again_changes_neither_books_nor_keys(app: Flask, keys_file: Path, owner: Engine) -> None:
     load(app, keys_file)
     first = keys_file.read_text()

@@ -205,7 +205,8 @@ def test_data_lie_in_named_volumes() -> None:
 
     assert services["db"]["volumes"][0] == "postgres:/var/lib/postgresql"
     assert services["redis"]["volumes"] == ["redis:/data"]
-    assert yaml.safe_load(BASE.read_text())["volumes"].keys() == {"postgres", "redis"}
+    assert services["web"]["volumes"] == ["spool:" + services["web"]["environment"]["SPOOL_FOLDER"]]
+    assert yaml.safe_load(BASE.read_text())["volumes"].keys() == {"postgres", "redis", "spool"}
 
 
 def test_every_place_starts_web_and_worker_alike() -> None:

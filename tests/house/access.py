@@ -17,7 +17,7 @@ from app.members import service as members
 from app.tenants.models import PLATFORM_ID
 from tests.auth.people import PASSWORD
 from tests.conftest import Library
-from tests.house.contract import Json, Operation, things_of
+from tests.house.contract import Json, Operation, made, things_of
 from tests.house.sign_in import Credentials
 
 TABLE = Path(__file__).parents[2] / "docs" / "access.md"
@@ -102,20 +102,40 @@ class World:
         things = things_of(self.library)
         if relation == "(oneself)":
             return {**things, "user_id": self.ids[role]}
-        if relation == "(a linked reader)":
+        if relation in ("(a linked reader)", "(a linked reader's)"):
+            things["user_id"] = things["reader_id"]
             self._made("PUT", f"/users/{self.ids['guardian']}/readers/{things['reader_id']}")
-        if relation in ("(one's own)", "(a reader in one's group)"):
+        if relation in ("(one's own)", "(a reader in one's group)", "(a reader's in one's group)"):
             owned = self.library.post("/groups", {"name": "Class 3b", "owner_id": self.ids["educator"]}, role="admin")
             things["group_id"] = owned.get_json()["id"]
             self._made("PUT", f"/groups/{things['group_id']}/members/{things['user_id']}")
+        if "'s" in relation and relation != "(the library's)":
+            owner = self.ids.get(role) if relation == "(one's own)" else things["user_id"]
+            self.library.patch(f"/collections/{things['collection_id']}", {"owner_id": owner})
+        if relation == "(one's own)" and role in ("reader", "student"):
+            things |= self._of_reader(self.ids[role], things)
         return things
+
+    def _of_reader(self, reader_id: str, things: dict[str, str]) -> dict[str, str]:
+        """What this reader has on loan, and waits for."""
+        copy = made(self.library.post(f"/books/{things['book_id']}/copies", {"barcode": f"M-{things['isbn']}"}))
+        loan = self.library.post("/loans", {"reader_id": reader_id, "copy_id": copy})
+        waited_for = made(self.library.post("/books", {"title": "Dune", "authors": [{"name": "Frank Herbert"}]}))
+        hold = self.library.post("/holds", {"reader_id": reader_id, "book_id": waited_for})
+        return {"loan_id": made(loan), "hold_id": made(hold)}
 
     def _made(self, method: str, path: str) -> None:
         assert self.library.call(method, path, role="admin").status_code == 204
 
+    def _body(self, operation: Operation, role: str, things: dict[str, str]) -> Json | None:
+        if operation.name in self.bodies:
+            return self.bodies[operation.name]()
+        body: Json | None = _lending(role, things).get(operation.name, operation.body)
+        return body
+
     def ask(self, operation: Operation, role: str, things: dict[str, str], *, slug: str | None = None) -> TestResponse:
         """Call an operation as somebody of a role; `slug` is another tenant's."""
-        body = self.bodies[operation.name]() if operation.name in self.bodies else operation.body
+        body = self._body(operation, role, things)
         headers = {} if role == "stranger" else {"Authorization": f"Bearer {self.tokens[role]}"}
         return self.library.app.test_client().open(
             operation.address(slug or self.library.slug, things),
@@ -124,6 +144,18 @@ class World:
             json=body,
             query_string={each["name"]: each["example"] for each in operation.query_parameters if each.get("required")},
         )
+
+
+def _lending(role: str, things: dict[str, str]) -> dict[str, Json]:
+    """What lends something, and lets somebody wait: staff say who."""
+    reader = {"reader_id": things["reader_id"]}
+    return {
+        f"POST {TENANT}/loans": {**reader, "barcode": things["barcode"]},
+        f"POST {TENANT}/holds": {
+            "book_id": things["book_id"],
+            **({} if role in ("reader", "student") else reader),
+        },
+    }
 
 
 def token_of(library: Library, **fields: str) -> tuple[str, str]:

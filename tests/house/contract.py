@@ -136,13 +136,27 @@ def things_of(library: Library) -> dict[str, str]:
     key = made(library.post(f"/service-accounts/{account}/keys", {}, role="admin"))
     isbn = fresh_isbn()
     book = made(library.post("/books", {"title": library.slug, "authors": [{"name": library.slug}], "isbns": [isbn]}))
-    reader = made(library.post("/users", {"type": "reader", "name": library.slug}, role="admin"))
+    # One for whom nothing is done but what they are asked for, and one who borrows.
+    user, reader = (
+        made(library.post("/users", {"type": "reader", "name": library.slug}, role="admin")) for _ in range(2)
+    )
     guardian = made(library.post("/users", {"type": "guardian", "name": library.slug}, role="admin"))
     group = made(library.post("/groups", {"name": library.slug}, role="admin"))
     author = library.get("/authors").get_json()["items"][0]
     job = made(library.post("/ingestion/jobs", {"isbns": [isbn]}))
+    collection = made(library.post("/collections", {"name": library.slug}))
+    held = library.call("PUT", f"/collections/{collection}/items", json={"items": [{"isbn": isbn}]})
+    assert held.status_code == 200, held.text
+    lent, waited_for, shelved = (
+        made(library.post("/books", {"title": library.slug, "authors": [{"name": library.slug}]})) for _ in range(3)
+    )
+    copy = library.post(f"/books/{shelved}/copies", {"barcode": f"B-{isbn}"})
+    out = made(library.post(f"/books/{lent}/copies", {"barcode": f"O-{isbn}"}))
+    loan = made(library.post("/loans", {"reader_id": reader, "copy_id": out}))
+    hold = made(library.post("/holds", {"reader_id": reader, "book_id": waited_for}))
     return {
-        "user_id": reader,
+        "collection_id": collection,
+        "user_id": user,
         "reader_id": reader,
         "guardian_id": guardian,
         "group_id": group,
@@ -151,6 +165,10 @@ def things_of(library: Library) -> dict[str, str]:
         "book_id": book,
         "author_id": author["id"],
         "job_id": job,
+        "copy_id": made(copy),
+        "barcode": str(copy.get_json()["barcode"]),
+        "loan_id": loan,
+        "hold_id": hold,
         "isbn": isbn,
         "number": "1",
         "first": "1",

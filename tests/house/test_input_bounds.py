@@ -68,6 +68,8 @@ def test_every_list_in_an_input_is_counted_before_it_is_read(app: Flask) -> None
         ("/ingestion/jobs", {"open_library_keys": ["1"] * MANY}, "open_library_keys"),
         ("/ingestion/batches", {"jobs": [{}] * MANY}, "jobs"),
         ("/service-accounts", {"name": "x", "role": "lms", "scopes": [1] * MANY}, "scopes"),
+        ("/inventory/updates", {"items": [{}] * MANY}, "items"),
+        ("/inventory/updates", {"items": [{f"k{number}": 1 for number in range(MANY)}]}, "items.0"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -32,7 +32,11 @@ CONSTRAINTS = """
 SELECT conrelid::regclass::text, format('%s on %s: %s', conname, conrelid::regclass, pg_get_constraintdef(oid))
 FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype IN ('c', 'f', 'p', 'u', 'x')
 """
-TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+# A table's parts belong to it: its model speaks of the whole.
+TABLES = """
+SELECT relname FROM pg_class
+WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+"""
 # The schema's version, and what the search keeps for itself: written and asked in SQL alone.
 WITHOUT_MODEL = {"alembic_version", "book_search", "search_words", "search_deletions"}
 INDEXES = "SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = 'public'"

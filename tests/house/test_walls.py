@@ -97,7 +97,7 @@ def test_the_applications_role_is_an_ordinary_one_that_owns_nothing(database: Co
     ).one()
     owned = database.scalars(
         text(
-            "SELECT relname FROM pg_class WHERE relowner = 'library_app'::regrole"
+            "SELECT relname FROM pg_class WHERE relowner = 'library_app'::regrole AND relpersistence <> 't'"
             " UNION ALL SELECT proname FROM pg_proc WHERE proowner = 'library_app'::regrole"
             " UNION ALL SELECT nspname FROM pg_namespace WHERE nspowner = 'library_app'::regrole"
         )

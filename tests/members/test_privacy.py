@@ -14,7 +14,9 @@ from app.core.tenancy import tenant as as_tenant
 from app.extensions import db
 from app.members import service
 from app.members.service import PersonalDataLeft
+from tests.circulation.desk import Desk
 from tests.conftest import Library, Person
+from tests.holdings.shelf import EMMA, Shelf
 
 # The id that an event names is nobody's once the account is gone.
 KEEPS_IDS = {"events"}
@@ -29,6 +31,10 @@ def furnished(library: Library) -> Person:
     guardian = library.person("guardian")
     assert library.call("PUT", f"/users/{guardian.id}/readers/{anna.id}", role="admin").status_code == 204
     library.post("/auth/magic-links", {"email": "anna@example.org"}, role=None)
+    desk, shelf = Desk(library), Shelf.put_up(library, owner_id=str(anna.id))
+    shelf.put(EMMA)
+    desk.lent(anna, book_id=desk.book(copies=1))
+    desk.held(desk.book(), by=anna)
     return anna
 
 
@@ -73,6 +79,9 @@ def test_the_export_tells_of_every_table_that_refers_to_people(library: Library,
         "guardian_readers": "guardians",
         "magic_links": "magic_links",
         "user_sessions": "sessions",
+        "collections": "collections",
+        "loans": "loans",
+        "holds": "holds",
         # Hashes of the name's beginnings.
         "user_name_prefixes": "user",
         # What was told when the account was made; nobody but the client can read it.
@@ -88,7 +97,7 @@ def test_the_export_tells_of_every_table_that_refers_to_people(library: Library,
         ).all()
     assert set(referring) == set(told_in)
     told = library.get(f"/users/{anna.id}/export", role="admin").json
-    assert set(told) == {*told_in.values(), "events"}
+    assert set(told) == {*told_in.values(), "collection_items", "events"}
     assert all(told.values())
     assert told["account"]["has_password"] is True
 
@@ -151,8 +160,11 @@ def test_nothing_is_left_of_the_erased(library: Library, owner: Engine) -> None:
     counted = erased.json["erased"]
     assert counted.pop("user_name_prefixes") > 0
     assert counted == {
+        "collections": 1,
         "group_members": 1,
         "guardian_readers": 1,
+        "holds": 1,
+        "loans": 1,
         "magic_links": 1,
         "readers": 1,
         "user_sessions": 1,

@@ -508,7 +508,9 @@ def narrowed_admin(library: Library, *scopes: str) -> str:
 
 def test_nobody_manages_or_makes_who_may_more(library: Library) -> None:
     ada = library.person("admin", email="ada@example.org")
-    key = narrowed_admin(library, "users:manage", "users:read", "tenant:read", "books:read")
+    key = narrowed_admin(
+        library, "users:manage", "users:read", "tenant:read", "books:read", "holdings:read", "loans:read", "holds:place"
+    )
 
     for change in ({"password": "seals sleep at noon"}, {"role": "librarian"}, {"email": "mine@example.org"}):
         assert library.patch(f"/users/{ada.id}", change, token=key).status_code == 403, change

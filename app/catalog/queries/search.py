@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final
+from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
@@ -118,6 +119,17 @@ def _highlights(book: Mapping[str, Any], marker: Marker) -> dict[str, Any]:
         if entries:
             highlights[field] = entries
     return highlights
+
+
+def has_words(book_id: ColumnElement[UUID], parameter: str) -> ColumnElement[bool]:
+    """The condition that a book has all of the words in a parameter, which are such as `words_of` gives."""
+    words = cast(bindparam(parameter), ARRAY(Text))
+    last = func.split_part(func.array_to_string(words, " "), " ", -1)
+    is_prefix = (func.cardinality(words) == 1) | (func.length(last) >= _PREFIX_LENGTH)
+    found = func.search_books(words, is_prefix, _CANDIDATES_TO_FILTER).table_valued(
+        column("book_id", Uuid), name="found"
+    )
+    return book_id.in_(select(found.c.book_id))
 
 
 # — the statement ——————————————————————————————————————————————————————————————————————————————————

@@ -18,7 +18,8 @@ class Isbn(Text):
 
     def __init__(self, **kwargs: Any) -> None:
         """Take marshmallow's arguments."""
-        super().__init__(max_length=40, metadata={"example": "9780441172719"}, **kwargs)
+        metadata = {"description": "ISBN-10 or ISBN-13, hyphens allowed.", "example": "9780441172719"}
+        super().__init__(max_length=40, metadata=metadata, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         try:

@@ -10,6 +10,7 @@ from sqlalchemy import delete, select
 
 from app.catalog.models import Book, BookSource, VersionOrigin
 from app.catalog.service.content import CONTENT_FIELDS, LIST_FIELDS, BookState
+from app.catalog.service.counts import share_counts
 from app.catalog.service.editions import keep_isbns
 from app.catalog.service.errors import BookInUse
 from app.catalog.service.states import Revision, existing_state, write_revisions
@@ -33,6 +34,7 @@ def create_book(*, source: BookSource = BookSource.MANUAL, **fields: Any) -> UUI
     content: dict[str, Any] = {name: _or_empty(name, fields.get(name)) for name in CONTENT_FIELDS}
     book = BookState(id=new_id(), source=source.value, source_fields=content, overrides={})
     with transaction():
+        share_counts()
         write_revisions([Revision(book)], origin=VersionOrigin(source.value))
         keep_isbns(book, claimed=content["isbns"])
     return book.id
@@ -97,6 +99,7 @@ def delete_book(book_id: UUID | None) -> None:
     mine = own(_BOOKS.c) & (_BOOKS.c.id == one_id("book_id"))
     copies = select(_BOOKS.c.copies_total, _BOOKS.c.copies_available).where(mine).with_for_update()
     with transaction():
+        share_counts()
         found = run(copies, book_id=book_id)
         if not found:
             raise NotFound("There is no such book.")

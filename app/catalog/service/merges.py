@@ -134,7 +134,7 @@ def _write(merges: Mapping[str, _Merge], revisions: Mapping[str, Revision]) -> N
 def _absorb(loser: BookState, *, survivor_id: UUID) -> None:
     """Let everything that hangs on a book follow to the survivor, and remove the book."""
     move_editions(loser_id=loser.id, survivor_id=survivor_id)
-    for statement in (_move_aliases(), _add_counts()):
+    for statement in (_move_aliases(), _hand_over()):
         run(statement, loser_id=loser.id, survivor_id=survivor_id)
     for follow in _followers:
         follow(loser.id, survivor_id)
@@ -152,12 +152,15 @@ def _move_aliases() -> Update:
 
 
 @cache
-def _add_counts() -> Update:
+def _hand_over() -> Update:
     loser = _BOOKS.alias("loser")
-    added = {name: _BOOKS.c[name] + loser.c[name] for name in ("copies_total", "copies_available", "times_borrowed")}
+    # Copies are counted where editions and single copies move.
     return (
         update(_BOOKS)
-        .values({**added, "labels": func.coalesce(_BOOKS.c.labels, loser.c.labels)})
+        .values(
+            times_borrowed=_BOOKS.c.times_borrowed + loser.c.times_borrowed,
+            labels=func.coalesce(_BOOKS.c.labels, loser.c.labels),
+        )
         .where(
             own(_BOOKS.c),
             _BOOKS.c.id == one_id("survivor_id"),

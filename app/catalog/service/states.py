@@ -14,6 +14,7 @@ from sqlalchemy import Row, Select, Update, case, delete, func, select, update
 from app.catalog.models import Book, BookTerm, BookVersion, VersionOrigin
 from app.catalog.service.authorship import write_authors
 from app.catalog.service.content import CONTENT_FIELDS, BookState, Term, changed_fields, sort_title_of, terms_of
+from app.catalog.service.counts import share_counts
 from app.catalog.service.search import index_books
 from app.core.cache import Generation, touch
 from app.core.errors import NotFound
@@ -91,6 +92,7 @@ def existing_state(book_id: UUID | None) -> BookState:
     Raises:
         NotFound: this tenant has no such book.
     """
+    share_counts()
     found = run(_locked_by_id(), ids=[book_id] if book_id else [])
     if not found:
         raise NotFound("There is no such book.")

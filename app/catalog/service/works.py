@@ -13,6 +13,7 @@ from sqlalchemy import Select, delete, func, select
 
 from app.catalog.models import BookAlias, BookSource, UpstreamStatus, VersionOrigin
 from app.catalog.service.content import BookState, editions_hash_of, learned
+from app.catalog.service.counts import share_counts
 from app.catalog.service.editions import write_editions
 from app.catalog.service.states import Revision, states_by_key, write_revisions
 from app.core.clock import new_id, utc_now
@@ -73,9 +74,10 @@ def lock_works(keys: Iterable[str]) -> None:
     """Hold the works of these bare keys until the transaction ends.
 
     For who calls several commands on works in one transaction: with all their keys held from the beginning, no two such
-    transactions wait for each other in a circle.
+    transactions wait for each other in a circle. Nor do they with collections that are synchronised: none is meanwhile.
     """
     with transaction():
+        share_counts()
         lock_names(keys, kind="work")
 
 

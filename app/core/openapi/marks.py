@@ -12,6 +12,7 @@ from werkzeug.routing import Rule
 from app.core.errors import DomainError
 from app.core.limits import Limit
 from app.core.security import Access
+from app.core.spool import takes_streams
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,11 @@ class Endpoint:
         return found
 
     @property
+    def takes_lines(self) -> bool:
+        """True where the body may be lines without a limit."""
+        return takes_streams(self.view)
+
+    @property
     def is_idempotent(self) -> bool:
         """True where `Idempotency-Key` is honoured."""
         return getattr(self.view, "is_idempotent", False)
@@ -71,7 +77,7 @@ class Endpoint:
     @property
     def tells_new_etag(self) -> bool:
         """True where the answer to a change has the ETag that the object now has."""
-        return self.method == "PATCH" and self.is_conditional
+        return self.method == "PATCH" and getattr(self.view, "shows_it", False)
 
     @property
     def may_be_kept(self) -> bool:

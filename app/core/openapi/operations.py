@@ -6,12 +6,15 @@ from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from typing import Any
 
+import orjson
+
 from app.core.limits import TENANT_LIMITS
 from app.core.openapi import problems
 from app.core.openapi.examples import EXAMPLE_ID, example_of, in_this_standards_words
 from app.core.openapi.headers import LIMIT_HEADERS, referred
 from app.core.openapi.marks import Endpoint
 from app.core.schemas import json_types
+from app.core.spool import LINES
 
 _SLUG = "^[a-z0-9]+(-[a-z0-9]+)*$"
 _JSON = "application/json"
@@ -120,6 +123,18 @@ def _complete_body(body: _Part, endpoint: Endpoint, components: _Part) -> None:
     body["required"] = True
     _add_example(content, components)
     body["content"] = dict.fromkeys(sorted(json_types(endpoint.method)), content)
+    if endpoint.takes_lines:
+        body["content"][LINES] = _lines(content)
+
+
+def _lines(content: _Part) -> _Part:
+    """Of a body in JSON that has a list of items, the same as lines."""
+    [items] = content["example"].values()
+    told = "An item a line, as in the body of JSON, without an end to their number."
+    return {
+        "schema": {"type": "string", "description": told},
+        "example": "".join(f"{orjson.dumps(item).decode()}\n" for item in items),
+    }
 
 
 # — what is answered ———————————————————————————————————————————————————————————————————————————————

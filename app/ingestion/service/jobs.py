@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import delete, update
 
+from app.catalog import service as catalog
 from app.core.clock import new_id, utc_now
 from app.core.database import on_commit, transaction
 from app.core.errors import NotFound
@@ -30,17 +32,21 @@ log = logging.getLogger(__name__)
 MOST_NUDGES = 8
 # One transaction's worth; the next sweep takes the next ones.
 JOBS_CANCELLED_AT_ONCE = 200
+# As many as a client may ask for in one job.
+ISBNS_ENRICHED_AT_ONCE = 500
+# A job has waited for Open Library for minutes before it fails.
+UNANSWERED_AGAIN_AFTER = timedelta(hours=1)
 _ITEMS: Final = table_of(Item)
 _QUEUE: Final = table_of(QueueEntry)
 
 
-def request_ingestion(**wish: Any) -> Job:
+def request_ingestion(*, trigger: Trigger = Trigger.API, **wish: Any) -> Job:
     """Ask for works in the background: by `query`, `open_library_keys` (bare) or `isbns` (13 digits), one of the three.
 
     `max_works` (1-10 000, default 1000) bounds them; `refresh` asks Open Library even where our copy is fresh.
     """
     with transaction():
-        return _add_jobs([wish])[0]
+        return _add_jobs([wish], trigger=trigger)[0]
 
 
 def request_batch(wishes: Sequence[Mapping[str, Any]], *, trigger: Trigger = Trigger.API) -> tuple[UUID, list[Job]]:
@@ -130,12 +136,22 @@ def end_job(job: Job, status: JobStatus, *, error_code: str | None = None, messa
     job.revision += 1
     db.session.flush()
     leases.remove(job.id)
+    if job.trigger == Trigger.ENRICHMENT:
+        _let_enrichment_go_on(job)
     _forget_settled_items(job)
     counts = queries.shown(job)["progress"]
     events.record(f"ingestion_job.{status.value}", subject_id=job.id, error=error_code, **counts)
     seconds = round((job.finished_at - job.created_at).total_seconds(), 1)
     line = {"status": status.value, "error": error_code, "works": job.works_done, "seconds": seconds}
     on_commit(lambda: log.info("ingestion.finished", extra=line))
+
+
+def _let_enrichment_go_on(job: Job) -> None:
+    """The next ISBNs may be asked for; where Open Library did not answer, those of this job again, after a while."""
+    if job.status == JobStatus.FAILED:
+        unanswered = queries.pending_items(job.id, limit=ISBNS_ENRICHED_AT_ONCE)
+        catalog.want_again(unanswered, after=UNANSWERED_AGAIN_AFTER)
+    enqueue(TaskName.INGESTION_ENRICH)
 
 
 def _add_jobs(

@@ -21,7 +21,7 @@ from app.members.service.groups import (
 )
 from app.members.service.guardians import link_reader, unlink_reader
 from app.members.service.passwords import NO_PASSWORD, NewPassword, new_password
-from app.members.service.privacy import PersonalDataLeft, erase_user, export_user, find_traces, personal
+from app.members.service.privacy import PersonalDataLeft, erase_user, export_user, find_traces, lets_go, personal
 from app.members.service.rotation import outdated_rows, rotate_personal_data
 from app.members.service.users import (
     changed_password,
@@ -57,6 +57,7 @@ __all__ = [
     "export_user",
     "find_traces",
     "join",
+    "lets_go",
     "link_reader",
     "make_user",
     "new_password",

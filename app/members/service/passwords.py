@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from app.core.errors import Invalid
-from app.core.passwords import hash_password, is_common, verify_password
+from app.core.passwords import hash_password, is_common, one_of_few, verify_password
 from app.events import service as events
 from app.events.models import EventLevel
 from app.members.models import User
@@ -38,7 +38,9 @@ def new_password(password: str | None, *, personal: Iterable[str | None]) -> New
     if password is None:
         return NO_PASSWORD
     guessed = {word for each in personal if each for word in (each, *re.findall(r"\w+", each))}
-    if is_common(password, personal=guessed):
+    with one_of_few():
+        is_guessed = is_common(password, personal=guessed)
+    if is_guessed:
         raise Invalid.field("password", "Is among those that are guessed first; choose another one.")
     return NewPassword(hash_password(password))
 

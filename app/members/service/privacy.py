@@ -44,6 +44,8 @@ from app.members.service.users import check_grant, existing_user, keep_an_admin
 
 Part = Callable[[UUID], Any]
 _parts: dict[str, Part] = {}
+Release = Callable[[UUID], None]
+_releases: list[Release] = []
 _PEOPLE: Final = frozenset(table_of(each) for each in (User, Staff, Reader, Student, Guardian))
 # What is in them never changes. They say that somebody with this id did something; once the account is gone, the id is
 # nobody's.
@@ -63,6 +65,12 @@ def personal(name: str) -> Callable[[Part], Part]:
         return part
 
     return register
+
+
+def lets_go(release: Release) -> Release:
+    """Register what a domain does before somebody's row is removed with all that hangs on it, given their id."""
+    _releases.append(release)
+    return release
 
 
 personal("account")(queries.account_of)
@@ -104,6 +112,8 @@ def erase_user(user_id: UUID | None) -> dict[str, int]:
         hashes, texts = _traces_of(person)
         # Every table is read: of a large library, that may be more than a request's statements are given.
         session.execute(text("SET LOCAL statement_timeout = 0"))
+        for release in _releases:
+            release(person.id)
         erased = _remove(person)
         left = find_traces(person.id, hashes=hashes, texts=texts)
         if left:

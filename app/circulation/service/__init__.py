@@ -1,0 +1,41 @@
+"""Commands of circulation.
+
+`lending` lends, takes back and renews, `holds` lets readers wait, `queues` gives a free copy to the first of them, and
+`notices` tells readers by mail.
+"""
+
+from __future__ import annotations
+
+from app.circulation.service.errors import (
+    AlreadyOnHold,
+    AlreadyOnLoan,
+    BookHasHolds,
+    HeldForAnotherReader,
+    HoldEnded,
+    LoanLimitReached,
+    LoanReturned,
+    NoCopyAvailable,
+    RenewalLimitReached,
+)
+from app.circulation.service.holds import cancel_hold, expire_holds, place_hold
+from app.circulation.service.lending import check_out, renew_loan, return_loan
+from app.circulation.service.notices import promise_notices
+
+__all__ = [
+    "AlreadyOnHold",
+    "AlreadyOnLoan",
+    "BookHasHolds",
+    "HeldForAnotherReader",
+    "HoldEnded",
+    "LoanLimitReached",
+    "LoanReturned",
+    "NoCopyAvailable",
+    "RenewalLimitReached",
+    "cancel_hold",
+    "check_out",
+    "expire_holds",
+    "place_hold",
+    "promise_notices",
+    "renew_loan",
+    "return_loan",
+]

@@ -1,0 +1,1 @@
+"""Collections, what is in them, and what books count of it."""
