@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Iterator
 from tempfile import TemporaryFile
@@ -19,6 +20,7 @@ from werkzeug.exceptions import HTTPException
 from app.core.errors import MAX_BODY_BYTES, BadRequest, Busy
 from app.settings import current_settings
 
+log = logging.getLogger(__name__)
 _View = TypeVar("_View", bound=Callable[..., Any])
 LINES: Final = "application/x-ndjson"
 # Where the gateway leaves a body that is in.
@@ -107,10 +109,7 @@ def spooled_body(req: Request) -> Spool:
         Busy: the disk has no room for it.
     """
     found: Spool | None = req.environ.get(SPOOL)
-    if found is None:
-        found = req.environ[SPOOL] = Spool(current_settings().spool_folder)
-        _take_in(req, found)
-    return found
+    return found or _taken_in(req)
 
 
 def let_go(environ: dict[str, Any]) -> None:
@@ -120,14 +119,17 @@ def let_go(environ: dict[str, Any]) -> None:
         spool.close()
 
 
-def _take_in(req: Request, spool: Spool) -> None:
-    for piece in _pieces(req):
-        try:
+def _taken_in(req: Request) -> Spool:
+    try:
+        spool = req.environ[SPOOL] = Spool(current_settings().spool_folder)
+        for piece in _pieces(req):
             spool.write(piece)
-        except OSError as error:
-            raise Busy from error
+    except OSError as error:
+        log.warning("body.no_room", extra={"error": str(error)})
+        raise Busy from error
     if req.content_length is not None and spool.size_bytes != req.content_length:
         raise BadRequest("The body was cut off.")
+    return spool
 
 
 def _pieces(req: Request) -> Iterator[bytes]:

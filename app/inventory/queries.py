@@ -1,4 +1,4 @@
-"""Questions about stock, which functions in the database answer: migration 0011 has them, and says why."""
+"""Questions about stock, which functions in the database answer: migration 0010 has them, and says why."""
 
 from __future__ import annotations
 

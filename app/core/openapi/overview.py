@@ -19,8 +19,9 @@ JSON in UTF-8, with names in `snake_case`. Nothing is repaired and nothing ignor
 does not fit, is refused with 422, and `errors` says which and why. Ids are UUIDs, in lower case; times are RFC 3339 in
 UTC, like `2026-01-31T09:30:00Z`, and need an offset when you send them. A text must not be blank or hold control
 characters, among them those that turn the direction of writing; a description may have line ends and tabs. `PATCH` is
-a JSON merge patch (RFC 7396): what is absent stays, `null` clears. A body has at most 16 MiB. Ignored on purpose are
-only the body of a `GET`, and queries of addresses outside `/api/v1`.
+a JSON merge patch (RFC 7396): what is absent stays, `null` clears. A body has at most 16 MiB, but for lines
+(`application/x-ndjson`), where they are taken: they have no limit. Ignored on purpose are only the body of a `GET`, and
+queries of addresses outside `/api/v1`.
 
 ## Lists
 
