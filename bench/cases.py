@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -196,7 +196,7 @@ def _stock_cases(app: Flask, tenant_id: UUID, key: str) -> list[Case]:
         with app.app_context(), tenant(tenant_id):
             touch(Generation.INVENTORY)
 
-    pages = list(islice(_stock_pages(client, base, signed), _STOCK_PAGES))
+    pages = _as_by_readers(list(islice(_stock_pages(client, base, signed), _STOCK_PAGES)))
     dice = random.Random(5)
     some = [dice.sample(range(PRODUCTS), 20) for _ in range(_STOCK_PAGES)]
     return [
@@ -231,6 +231,20 @@ def _stock_pages(client: FlaskClient, base: str, signed: Mapping[str, str]) -> I
             cursor = found["next_cursor"]
             if cursor is not None:
                 yield product, cursor, found["items"][-1]["timestamp"]
+
+
+def _as_by_readers(pages: Sequence[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """The pages as a score of readers asks for them, each of whom reads one product after another."""
+    by_product: dict[str, list[tuple[str, str, str]]] = {}
+    for page in pages:
+        by_product.setdefault(page[0], []).append(page)
+    return [
+        page
+        for together in _batches(by_product.values(), 20)
+        for turn in zip_longest(*together)
+        for page in turn
+        if page is not None
+    ]
 
 
 def _pages(ask: Callable[[str], Any], *, books: int) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from app.core.isbn import normalize_isbn
-from bench import dataset, measure
+from bench import cases, dataset, measure
 from bench.report import Line, chart, table
 
 WRK = """Running 2s test @ http://127.0.0.1:5000
@@ -68,3 +68,11 @@ def test_the_table_and_the_chart_name_every_case_with_figures() -> None:
     assert "| page <cached> | 4,000 | 0.50 | 1.00 | 150 | 0.30 | ≤ 0.6 × floor |  |" in table(lines)
     assert "page &lt;cached&gt;" in chart(lines)
     assert "memory" not in chart(lines)
+
+
+def test_readers_ask_for_one_page_after_another_of_a_product_each() -> None:
+    pages = [(product, str(number), "") for product in "AB" for number in range(3)] + [("C", "0", "")]
+
+    ordered = cases._as_by_readers(pages)
+
+    assert [product + number for product, number, _ in ordered] == ["A0", "B0", "C0", "A1", "B1", "A2", "B2"]
