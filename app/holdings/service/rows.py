@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -26,11 +26,10 @@ _LARGEST_FRACTION: Final = 1e15
 _ACTIONS: Final = frozenset(action.value for action in Action)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A row that can be taken: copies that are None were not given, and so was `info` where it does not say so."""
 
-    index: int
+    place: int
     isbn: str
     # As it was sent.
     written: str
@@ -61,7 +60,7 @@ class Judged:
 
     def reject(self, row: Row, code: RowFault, message: str) -> None:
         """Reject a row that was taken."""
-        self.rejected.append(Rejection(row.index, row.written, code, message))
+        self.rejected.append(Rejection(row.place, row.written, code, message))
 
 
 class _Refused(Exception):
@@ -107,7 +106,7 @@ def _as_told(written: Any) -> str | None:
     return written[:_LONGEST_ISBN] if isinstance(written, str) else None
 
 
-def _row(index: int, isbn: str, given: Mapping[str, Any], *, takes_actions: bool) -> Row:
+def _row(place: int, isbn: str, given: Mapping[str, Any], *, takes_actions: bool) -> Row:
     action = _action_of(given) if takes_actions else None
     total, available = _copies(given, "copies_total"), _copies(given, "copies_available")
     # What an update does not say is known later.
@@ -115,7 +114,7 @@ def _row(index: int, isbn: str, given: Mapping[str, Any], *, takes_actions: bool
     if available is not None and most is not None and available > most:
         raise _Refused(RowFault.AVAILABLE_EXCEEDS_TOTAL, too_many_available(available, most))
     return Row(
-        index=index,
+        place=place,
         isbn=isbn,
         written=given["isbn"],
         action=action,

@@ -194,7 +194,7 @@ def _already_there(rows: Sequence[Row]) -> AlreadyInCollection:
     return AlreadyInCollection(
         f"{len(rows)} of the items to be added are in the collection already; update them, or ask with"
         " on_conflict=skip. Nothing was changed.",
-        errors=[{"field": f"items.{row.index}.isbn", "message": "It is in the collection already."} for row in rows],
+        errors=[{"field": f"items.{row.place}.isbn", "message": "It is in the collection already."} for row in rows],
         isbns=[row.isbn for row in rows[:MOST_FIELD_ERRORS]],
     )
 
