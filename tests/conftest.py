@@ -123,6 +123,22 @@ def migrated(environment: dict[str, str]) -> dict[str, str]:
     return environment
 
 
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Engines]:
+    """Servers of this module's own, because they are stopped."""
+    with engines.start_temporary() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def prepared(servers: Engines) -> dict[str, str]:
+    """Their environment, with the schema in place."""
+    environment = {**TEST_ENVIRONMENT, **servers.environment()}
+    with create_app(Settings.from_environment(environment)).app_context():
+        upgrade()
+    return environment
+
+
 @pytest.fixture(scope="session")
 def owner(migrated: dict[str, str]) -> Iterator[Engine]:
     """The database as its owner, who may bypass row-level security: for looking at what is really stored."""

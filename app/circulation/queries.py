@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, DateTime, Select, and_, bindparam, case, exists, func, select, tuple_
+from sqlalchemy import ColumnElement, DateTime, Select, and_, bindparam, case, exists, func, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.catalog.models import Book
@@ -77,8 +77,7 @@ LOANS: Final = Listing(
         "returned": Loan.returned_at.is_not(None),
     },
 )
-_LOAN: Final = Question(_LOANS.where(Loan.id == one_id("loan_id")))
-_SEEN_LOAN: Final = Question(_LOANS.where(Loan.id == one_id("loan_id"), _seen(Loan.reader_id)))
+_LOAN: Final = Question(_LOANS.where(Loan.id == one_id("loan_id"), or_(bindparam("sees_all"), _seen(Loan.reader_id))))
 
 
 def visible_loans(*, status: str | None = None, **asked: Any) -> dict[str, Any]:
@@ -89,8 +88,8 @@ def visible_loans(*, status: str | None = None, **asked: Any) -> dict[str, Any]:
 
 def visible_loan(loan_id: UUID | None) -> dict[str, Any] | None:
     """One loan; none where the caller may not see it."""
-    seen_by = _asks_for_themselves()
-    return _SEEN_LOAN.record(loan_id=loan_id, seen_by=seen_by) if seen_by else _LOAN.record(loan_id=loan_id)
+    actor = current_actor()
+    return _LOAN.record(loan_id=loan_id, seen_by=actor.id, sees_all=_sees_all(actor))
 
 
 def _asks_for_themselves() -> UUID | None:
@@ -146,8 +145,7 @@ HOLDS: Final = Listing(
         "status": Hold.status == bindparam("status"),
     },
 )
-_HOLD: Final = Question(_HOLDS.where(Hold.id == one_id("hold_id")))
-_SEEN_HOLD: Final = Question(_HOLDS.where(Hold.id == one_id("hold_id"), _seen(Hold.reader_id)))
+_HOLD: Final = Question(_HOLDS.where(Hold.id == one_id("hold_id"), or_(bindparam("sees_all"), _seen(Hold.reader_id))))
 
 
 def visible_holds(**asked: Any) -> dict[str, Any]:
@@ -157,8 +155,8 @@ def visible_holds(**asked: Any) -> dict[str, Any]:
 
 def visible_hold(hold_id: UUID | None) -> dict[str, Any] | None:
     """One hold; none where the caller may not see it."""
-    seen_by = _asks_for_themselves()
-    return _SEEN_HOLD.record(hold_id=hold_id, seen_by=seen_by) if seen_by else _HOLD.record(hold_id=hold_id)
+    actor = current_actor()
+    return _HOLD.record(hold_id=hold_id, seen_by=actor.id, sees_all=_sees_all(actor))
 
 
 # — what is popular ————————————————————————————————————————————————————————————————————————————————

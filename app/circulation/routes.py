@@ -22,7 +22,7 @@ from app.circulation.schemas import (
 )
 from app.core.blueprint import Blueprint
 from app.core.cache import Generation, cached, if_match
-from app.core.errors import Forbidden, NotFound, raises
+from app.core.errors import Forbidden, raises
 from app.core.idempotency import idempotent, tells_of
 from app.core.limits import Limit, limited
 from app.core.openapi.examples import EXAMPLE_ID
@@ -60,7 +60,7 @@ def check_out(body: dict[str, Any]) -> Response:
     loan_id = service.check_out(reader_id=reader_id, by=by, wanted=wanted)
     tells_of(reader_id)
     location = url_for("circulation.show_loan", slug=g.tenant.slug, loan_id=loan_id)
-    return json_response(queries.visible_loan(loan_id), 201, {"Location": location})
+    return json_response(service.visible_loan(loan_id), 201, {"Location": location})
 
 
 @blp.get("/tenants/<slug>/loans")
@@ -83,7 +83,7 @@ def show_loan(loan_id: str) -> Response:
 
     Readers see their own, guardians those of the readers linked to them, librarians and kiosks all.
     """
-    return json_response(_existing_loan(loan_id))
+    return json_response(service.visible_loan(parse_id(loan_id)))
 
 
 @blp.post("/tenants/<slug>/loans/<loan_id>/return")
@@ -95,8 +95,9 @@ def return_loan(loan_id: str) -> Response:
 
     It goes to the first who waits for the book, if anybody does. A loan that is over stays as it is.
     """
-    service.return_loan(parse_id(loan_id))
-    return json_response(_existing_loan(loan_id))
+    parsed = parse_id(loan_id)
+    service.return_loan(parsed)
+    return json_response(service.visible_loan(parsed))
 
 
 @blp.post("/tenants/<slug>/loans/<loan_id>/renew")
@@ -110,15 +111,9 @@ def renew_loan(loan_id: str) -> Response:
     By the tenant's `loan_days`, counted from the day it is due at, or from now where that is over; at most
     `max_renewals` times, and not while somebody waits for the book. Readers renew their own.
     """
-    service.renew_loan(parse_id(loan_id))
-    return json_response(_existing_loan(loan_id))
-
-
-def _existing_loan(loan_id: str) -> dict[str, Any]:
-    found = queries.visible_loan(parse_id(loan_id))
-    if found is None:
-        raise NotFound("There is no such loan.")
-    return found
+    parsed = parse_id(loan_id)
+    service.renew_loan(parsed)
+    return json_response(service.visible_loan(parsed))
 
 
 # — holds ——————————————————————————————————————————————————————————————————————————————————————————
@@ -137,7 +132,7 @@ def create_hold(body: dict[str, Any]) -> Response:
     (`ready`, for three days); else the hold is `queued`, and the next copy that comes back goes to the first.
     """
     hold_id = service.place_hold(book_id=body["book_id"], reader_id=body.get("reader_id"))
-    hold = _existing_hold(str(hold_id))
+    hold = service.visible_hold(hold_id)
     tells_of(UUID(hold["reader_id"]))
     location = url_for("circulation.show_hold", slug=g.tenant.slug, hold_id=hold_id)
     return json_response(hold, 201, {"Location": location})
@@ -164,7 +159,7 @@ def show_hold(hold_id: str) -> Response:
 
     With its place in the queue, or the copy that waits and until when.
     """
-    return json_response(_existing_hold(hold_id))
+    return json_response(service.visible_hold(parse_id(hold_id)))
 
 
 @blp.delete("/tenants/<slug>/holds/<hold_id>")
@@ -179,13 +174,6 @@ def cancel_hold(hold_id: str) -> Response:
     """
     service.cancel_hold(parse_id(hold_id))
     return Response(status=204)
-
-
-def _existing_hold(hold_id: str) -> dict[str, Any]:
-    found = queries.visible_hold(parse_id(hold_id))
-    if found is None:
-        raise NotFound("There is no such hold.")
-    return found
 
 
 # — what is popular ————————————————————————————————————————————————————————————————————————————————

@@ -19,16 +19,14 @@ from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.engine import Engine
 
-from app import create_app
 from app.catalog import queries
 from app.catalog.queries import Facet, narrowed_by
 from app.catalog.queries.search import _question
 from app.core.database import READS
 from app.core.tenancy import tenant
-from app.extensions import db, redis
-from app.settings import Settings
-from tests.conftest import empty
+from app.extensions import db
 from tests.explained import explained
+from tests.large import app_over
 
 # A hundred thousand books are written first, which a busy machine takes minutes for.
 pytestmark = pytest.mark.timeout(400)
@@ -151,15 +149,8 @@ def large(migrated: dict[str, str], owner: Engine) -> Iterator[Large]:
                 connection.execute(text(statement), values)
         for statement in DICTIONARY:
             connection.execute(text(statement))
-    with owner.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f"VACUUM (ANALYZE) {', '.join(TABLES)}"))
-    app = create_app(Settings.from_environment(migrated))
-    yield Large(app, owner)
-    with app.app_context():
-        for engine in db.engines.values():
-            engine.dispose()
-        redis.client.flushdb()
-    empty(owner)
+    with app_over(migrated, owner, tables=TABLES) as app:
+        yield Large(app, owner)
 
 
 @pytest.fixture

@@ -14,15 +14,13 @@ from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.engine import Engine
 
-from app import create_app
 from app.core.database import transaction
 from app.core.tenancy import tenant
 from app.events import queries
 from app.events.service import sealing
-from app.extensions import db, redis
-from app.settings import Settings
-from tests.conftest import empty
+from app.extensions import db
 from tests.explained import nodes, plan_of
+from tests.large import app_over
 
 EVENTS: Final = 100_000
 UNSEALED: Final = 100
@@ -64,15 +62,8 @@ def filled(migrated: dict[str, str], owner: Engine) -> Iterator[Flask]:
         for tenant_id, events in ((LARGE, EVENTS), (SMALL, 2_000)):
             for statement in FILLED:
                 connection.execute(text(statement), {"tenant": tenant_id, "events": events})
-    with owner.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f"VACUUM (ANALYZE) {', '.join(TABLES)}"))
-    app = create_app(Settings.from_environment(migrated))
-    yield app
-    with app.app_context():
-        for engine in db.engines.values():
-            engine.dispose()
-        redis.client.flushdb()
-    empty(owner)
+    with app_over(migrated, owner, tables=TABLES) as app:
+        yield app
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ import orjson
 import pytest
 import requests
 from flask import Flask
-from flask_migrate import upgrade
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import NullPool
@@ -33,10 +32,9 @@ from app.settings import Settings
 from app.tenants import service as tenants
 from bench.dataset import isbn13
 from bench.stack import free_port, wait_for
-from deploy.local import engines
 from deploy.local.engines import Engines
 from deploy.local.processes import Account, spawn, stop
-from tests.conftest import TEST_ENVIRONMENT, Library, empty
+from tests.conftest import Library, empty
 from tests.holdings.recount import wrong_counts
 from tests.holdings.shelf import Shelf, make_book
 from tests.ingestion.conftest import wait_until
@@ -48,22 +46,6 @@ OLD = {isbn13(number): 1 for number in range(3000)}
 NEW = {isbn13(number): 2 for number in range(1000, 4000)}
 # The last that is written: all other items are there when its book is come to.
 LAST = isbn13(3999)
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Engines]:
-    """Servers of this module's own, because they are stopped."""
-    with engines.start_temporary() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def prepared(servers: Engines) -> dict[str, str]:
-    """Their environment, with the schema in place."""
-    environment = {**TEST_ENVIRONMENT, **servers.environment()}
-    with create_app(Settings.from_environment(environment)).app_context():
-        upgrade()
-    return environment
 
 
 @dataclass

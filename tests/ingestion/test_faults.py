@@ -11,7 +11,6 @@ from uuid import UUID
 
 import pytest
 from flask import Flask
-from flask_migrate import upgrade
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
@@ -22,9 +21,8 @@ from app.core.errors import DatabaseUnavailable
 from app.extensions import db, redis
 from app.settings import Settings
 from app.tenants import service as tenants
-from deploy.local import engines
 from deploy.local.engines import Engines
-from tests.conftest import TEST_ENVIRONMENT, Library, empty
+from tests.conftest import Library, empty
 from tests.ingestion.conftest import Desk, wait_until
 from tests.ingestion.processes import Processes, processes
 from tests.stand_in import StandIn
@@ -33,22 +31,6 @@ pytestmark = pytest.mark.timeout(90)
 
 # Slow enough to do something to a job of a thousand works while it runs.
 PAGES_PER_SECOND = 5
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Engines]:
-    """Servers of this module's own, because they are stopped."""
-    with engines.start_temporary() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def prepared(servers: Engines) -> dict[str, str]:
-    """Their environment, with the schema in place."""
-    environment = {**TEST_ENVIRONMENT, **servers.environment()}
-    with create_app(Settings.from_environment(environment)).app_context():
-        upgrade()
-    return environment
 
 
 @dataclass

@@ -18,13 +18,11 @@ from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.engine import Engine
 
-from app import create_app
 from app.core.database import READS
 from app.core.tenancy import tenant
-from app.extensions import db, redis
+from app.extensions import db
 from app.inventory import queries, service
-from app.settings import Settings
-from tests.conftest import empty
+from tests.large import app_over
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -94,15 +92,8 @@ def stock(migrated: dict[str, str], owner: Engine) -> Iterator[Stock]:
             values = {"tenant": str(tenant_id), "updates": updates, "products": PRODUCTS}
             connection.execute(text("SELECT set_config('app.tenant_id', :tenant, true)"), values)
             connection.execute(text(FILLED), values)
-    with owner.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("VACUUM (ANALYZE) inventory_updates"))
-    app = create_app(Settings.from_environment(migrated))
-    yield Stock(app, owner)
-    with app.app_context():
-        for engine in db.engines.values():
-            engine.dispose()
-        redis.client.flushdb()
-    empty(owner)
+    with app_over(migrated, owner, tables=["inventory_updates"]) as app:
+        yield Stock(app, owner)
 
 
 def first_of(ahead: int) -> datetime:

@@ -11,13 +11,11 @@ from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.engine import Engine
 
-from app import create_app
 from app.core.tenancy import tenant as as_tenant
 from app.extensions import db
 from app.members import queries
-from app.settings import Settings
-from tests.conftest import empty
 from tests.explained import nodes, plan_of
+from tests.large import app_over
 
 LARGE: Final = UUID("0193a000-0000-7000-8000-000000000011")
 GROUP: Final = UUID("0193a000-0000-7000-8000-000000000012")
@@ -68,6 +66,9 @@ ASKED: Final[list[dict[str, Any]]] = [
 ]
 
 
+TABLES: Final = ("users", "staff", "readers", "groups", "group_members", "user_name_prefixes", "events")
+
+
 @pytest.fixture(scope="module")
 def large(migrated: dict[str, str], owner: Engine) -> Iterator[Flask]:
     with owner.begin() as connection:
@@ -75,16 +76,10 @@ def large(migrated: dict[str, str], owner: Engine) -> Iterator[Flask]:
         connection.execute(text("SELECT set_config('app.tenant_id', :tenant, true)"), values)
         for statement in FILLED:
             connection.execute(text(statement), values)
-    with owner.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(
-            text("VACUUM (ANALYZE) users, staff, readers, groups, group_members, user_name_prefixes, events")
-        )
-    app = create_app(Settings.from_environment(migrated))
-    yield app
-    with app.app_context():
-        for engine in db.engines.values():
-            engine.dispose()
-    empty(owner)
+    with app_over(
+        migrated, owner, tables=("users", "staff", "readers", "groups", "group_members", "user_name_prefixes", "events")
+    ) as app:
+        yield app
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from app.circulation.service.errors import (
     NoCopyAvailable,
     RenewalLimitReached,
 )
-from app.circulation.service.holds import cancel_hold, expire_holds, place_hold
-from app.circulation.service.lending import check_out, renew_loan, return_loan
+from app.circulation.service.holds import cancel_hold, expire_holds, place_hold, visible_hold
+from app.circulation.service.lending import check_out, renew_loan, return_loan, visible_loan
 from app.circulation.service.notices import promise_notices
 
 __all__ = [
@@ -38,4 +38,6 @@ __all__ = [
     "promise_notices",
     "renew_loan",
     "return_loan",
+    "visible_hold",
+    "visible_loan",
 ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select, update
 
-from app.catalog.service import follow_merges
+from app.catalog import service as catalog
 from app.circulation import queries
 from app.circulation.models import Hold, HoldStatus, Loan
 from app.circulation.service.errors import AlreadyOnHold, AlreadyOnLoan, HoldEnded
@@ -66,8 +67,7 @@ def cancel_hold(hold_id: UUID | None) -> None:
         NotFound: there is no such hold, or none that the caller may see.
         HoldEnded: it was fulfilled, or has expired.
     """
-    if queries.visible_hold(hold_id) is None:
-        raise NotFound("There is no such hold.")
+    visible_hold(hold_id)
     with transaction():
         hold = _held(hold_id)
         if hold.status in (HoldStatus.FULFILLED, HoldStatus.EXPIRED):
@@ -89,6 +89,18 @@ def expire_holds() -> int:
     return expired
 
 
+def visible_hold(hold_id: UUID | None) -> dict[str, Any]:
+    """One hold as clients see it.
+
+    Raises:
+        NotFound: there is none, or none that the caller may see.
+    """
+    found = queries.visible_hold(hold_id)
+    if found is None:
+        raise NotFound("There is no such hold.")
+    return found
+
+
 def _who_waits(reader_id: UUID | None) -> UUID:
     actor = current_actor()
     if actor.may(Permission.USERS_READ):
@@ -106,12 +118,11 @@ def _held(hold_id: UUID | None) -> Hold:
     Raises:
         NotFound: this tenant has no such hold.
     """
-    book_id = queries.book_of_hold(hold_id)
-    if book_id is None:
+    book_id = holdings.lock_book_of(lambda: queries.book_of_hold(hold_id))
+    hold = queries.hold(hold_id, lock=True) if book_id else None
+    if hold is None:
         raise NotFound("There is no such hold.")
-    hold = queries.hold(hold_id, lock=True) if holdings.lock_book(book_id) else None
-    # While this waited, two books may have become one.
-    return hold if hold is not None and hold.book_id == book_id else _held(hold_id)
+    return hold
 
 
 def _end(hold: Hold, status: HoldStatus) -> None:
@@ -144,7 +155,7 @@ def _follow_copy(copy: Copy, before: CopyStatus | None) -> None:
     serve_queue(copy.book_id)
 
 
-@follow_merges
+@catalog.follow_merges
 def _follow_merge(loser_id: UUID, survivor_id: UUID) -> None:
     """Let loans and queues of two books become one; whoever waited for both waits once, at the better place."""
     for book_id in sorted((loser_id, survivor_id)):
@@ -174,6 +185,8 @@ def _let_go(user_id: UUID) -> None:
     """Give what waits for somebody who is about to be erased to the next."""
     # Held before any book, as whoever lends does.
     people.lock_reader(user_id)
+    # Several books are held one after the other.
+    catalog.hold_counts()
     for hold_id in queries.waiting_holds_of(user_id):
         _end(_held(hold_id), HoldStatus.CANCELLED)
 

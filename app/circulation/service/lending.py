@@ -114,10 +114,7 @@ def renew_loan(loan_id: UUID | None) -> None:
         RenewalLimitReached: it was renewed as often as the library allows.
         BookHasHolds: somebody waits for the book.
     """
-    seen = queries.visible_loan(loan_id)
-    if seen is None:
-        raise NotFound("There is no such loan.")
-    actor = current_actor()
+    seen, actor = visible_loan(loan_id), current_actor()
     if not actor.may(Permission.LOANS_MANAGE) and seen["reader_id"] != str(actor.id):
         raise Forbidden("A loan is renewed by whoever has it, and by the library.")
     with transaction() as session:
@@ -137,6 +134,18 @@ def renew_loan(loan_id: UUID | None) -> None:
         events.record("loan.renewed", subject_id=loan.id, renewals=loan.renewals)
 
 
+def visible_loan(loan_id: UUID | None) -> dict[str, Any]:
+    """One loan as clients see it.
+
+    Raises:
+        NotFound: there is none, or none that the caller may see.
+    """
+    found = queries.visible_loan(loan_id)
+    if found is None:
+        raise NotFound("There is no such loan.")
+    return found
+
+
 def hold_reader_and_book(reader_id: UUID, *, by: str, wanted: Any) -> Row[Any]:
     """Hold both until the transaction ends: `book_id`, and the terms on which the library lends.
 
@@ -153,15 +162,15 @@ def hold_reader_and_book(reader_id: UUID, *, by: str, wanted: Any) -> Row[Any]:
 
 
 def _hold_book_of(loan_id: UUID | None) -> UUID:
-    """Hold the book of a loan; which book that is may change as long as it is not held.
+    """Hold the book of a loan.
 
     Raises:
         NotFound: this tenant has no such loan.
     """
-    book_id = queries.book_of_loan(loan_id)
+    book_id = holdings.lock_book_of(lambda: queries.book_of_loan(loan_id))
     if book_id is None:
         raise NotFound("There is no such loan.")
-    return book_id if holdings.lock_book(book_id) else _hold_book_of(loan_id)
+    return book_id
 
 
 def _refuse(reader_id: UUID, *, by: str, wanted: Any, most: int) -> NoReturn:

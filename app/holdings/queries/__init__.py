@@ -13,7 +13,7 @@ from app.holdings.queries.collections import (
     visible_collection,
     visible_collections,
 )
-from app.holdings.queries.copies import COPIES, book_of_copy, copy, copy_of_barcode, has_book, lock_book, locked_copy
+from app.holdings.queries.copies import COPIES, copy, copy_of_barcode, has_book, lock_book, lock_book_of, locked_copy
 from app.holdings.queries.items import (
     ITEMS,
     held,
@@ -29,7 +29,6 @@ __all__ = [
     "COLLECTIONS",
     "COPIES",
     "ITEMS",
-    "book_of_copy",
     "collections_of",
     "copy",
     "copy_of_barcode",
@@ -38,6 +37,7 @@ __all__ = [
     "held_anywhere",
     "items_of",
     "lock_book",
+    "lock_book_of",
     "locked_collection",
     "locked_copy",
     "narrowed_by",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 from uuid import UUID
 
@@ -56,11 +57,19 @@ def lock_book(book_id: UUID | None) -> bool:
     return db.session.scalar(statement) is not None
 
 
+def lock_book_of(find: Callable[[], UUID | None]) -> UUID | None:
+    """Hold the book that `find` finds; None where it finds none, as of something that is not there.
+
+    While this waits, two books may become one: the other one is gone then, and it is looked for anew.
+    """
+    book_id = find()
+    while book_id is not None and not lock_book(book_id):
+        book_id = find()
+    return book_id
+
+
 def locked_copy(copy_id: UUID | None) -> Copy | None:
     """A copy to be changed, with its book held."""
-    book_id = book_of_copy(copy_id)
-    if book_id is None or not lock_book(book_id):
+    if lock_book_of(lambda: book_of_copy(copy_id)) is None:
         return None
-    found = db.session.scalar(select(Copy).where(own(Copy), Copy.id == copy_id).with_for_update())
-    # While this waited, two books may have become one, and the copy with them.
-    return locked_copy(copy_id) if found is not None and found.book_id != book_id else found
+    return db.session.scalar(select(Copy).where(own(Copy), Copy.id == copy_id).with_for_update())
