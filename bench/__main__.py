@@ -12,17 +12,18 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import cases, holdings, ingestion, inventory, sign_in
+from bench import cases, holdings, ingestion, inventory, lending, sign_in
 from bench.cases import Case, Prepared
 from bench.measure import Load, Run, memory_mb, run
 from bench.report import Line, chart, table
-from bench.stack import ROOT, THREADS, floor_server, own_server, require_wrk
+from bench.stack import ROOT, THREADS, engine_pids, floor_server, own_server, require_wrk
 from deploy.local import engines
 from deploy.local.engines import Engines
 
 _SETTINGS = {
     "APP_ENV": "development",
     "LOG_FORMAT": "json",
+    "LOG_LEVEL": "INFO",
     # The limits are checked as always; they are only too high to be met.
     "API_RATE_LIMIT_REQUESTS": "999999999",
     "CATALOGUE_RATE_LIMIT": "999999999/hour",
@@ -46,6 +47,8 @@ class Options:
     # Of stock: how many at once, and how often.
     batches: tuple[tuple[int, int], ...]
     works: int
+    loans: int
+    copies: int
     rounds: int
     seconds: int
     only: str
@@ -58,7 +61,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="library-bench-") as folder, ExitStack() as stack:
         running = stack.enter_context(engines.start_temporary(durable=True, postgres_settings=_POSTGRES))
         environment = {**_SETTINGS, **running.environment()}
-        os.environ.update(environment)
+        # The servers log as always; what this process asks while it prepares is nobody's business.
+        os.environ.update({**environment, "LOG_LEVEL": "WARNING"})
         prepared = cases.prepare(running, books=options.books, updates=options.updates)
         lines = _requests(options, running, prepared, Path(folder))
         if options.only in "holdings":
@@ -68,8 +72,11 @@ def main() -> None:
                 base=cases.BASE,
                 key=prepared.key,
                 books=options.books,
-                engines=_engine_pids(running),
+                engines=engine_pids(running),
             )
+        if options.only in "circulation":
+            lent = lending.Sizes(options.loans, options.copies, rounds=options.rounds, seconds=options.seconds)
+            lines += lending.measure(running, prepared, environment, Path(folder), sizes=lent)
         if options.only in "stock in bulk":
             sizes = inventory.Sizes(batches=options.batches, stream=options.updates)
             lines += inventory.measure(running, prepared.stock_key, environment, Path(folder), sizes=sizes)
@@ -94,7 +101,15 @@ def _options() -> Options:
     if given.quick:
         batches = ((500, 40), (10_000, 10))
         return Options(
-            books=10_000, updates=100_000, batches=batches, works=1_000, rounds=1, seconds=2, only=given.only
+            books=10_000,
+            updates=100_000,
+            batches=batches,
+            works=1_000,
+            loans=100_000,
+            copies=10_000,
+            rounds=1,
+            seconds=2,
+            only=given.only,
         )
     batches = ((500, 300), (10_000, 40))
     return Options(
@@ -102,6 +117,8 @@ def _options() -> Options:
         updates=1_000_000,
         batches=batches,
         works=10_000,
+        loans=1_000_000,
+        copies=40_000,
         rounds=3,
         seconds=4,
         only=given.only,
@@ -112,7 +129,7 @@ def _options() -> Options:
 def _servers(running: Engines, folder: Path) -> Iterator[tuple[tuple[str, int], tuple[str, int]]]:
     dsn = running.database_owner_url.replace("postgresql+psycopg2://", "postgresql://")
     with (
-        own_server({}, folder / "service.log") as service,
+        own_server(_SETTINGS, folder / "service.log") as service,
         floor_server({"FLOOR_DSN": dsn}, folder / "floor.log") as floor,
     ):
         yield service, floor
@@ -127,7 +144,7 @@ def _requests(options: Options, running: Engines, prepared: Prepared, folder: Pa
             for case in chosen:
                 address, pid = floor if case.is_floor or case.on_floor else service
                 load = Load(address, case.paths, case.headers, case.prepare, case.expected_status)
-                servers = [pid, *_engine_pids(running)]
+                servers = [pid, *engine_pids(running)]
                 start = turn * len(case.paths) // options.rounds
                 rounds[case.name].append(
                     run(load, seconds=options.seconds, connections=8, start=start, servers=servers)
@@ -138,11 +155,6 @@ def _requests(options: Options, running: Engines, prepared: Prepared, folder: Pa
     base = statistics.median(each.cpu_us for each in rounds[next(case.name for case in chosen if case.is_floor)])
     lines = [_line(case, rounds[case.name], alone[case.name], base) for case in chosen]
     return [*lines, Line("memory of the service", None, None, None, None, None, note=f"{memory:.0f} MB in all")]
-
-
-def _engine_pids(running: Engines) -> list[int]:
-    servers = [server.process for server in (running.postgres, running.redis) if server]
-    return [process.pid for process in servers if process]
 
 
 def _line(case: Case, runs: list[Run], alone: Run, base: float) -> Line:

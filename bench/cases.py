@@ -60,9 +60,10 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The cases, and the key they use; another one writes stock."""
+    """The cases, their tenant, and the key they use; another one writes stock."""
 
     cases: list[Case]
+    tenant_id: UUID
     key: str
     stock_key: str
 
@@ -82,7 +83,7 @@ def prepare(running: Engines, *, books: int, updates: int) -> Prepared:
     _fill_stock(running, tenant_id, updates=updates)
     _settle(running)
     found = _cases(app, tenant_id, key, books=books)
-    return Prepared([*found, *_stock_cases(app, tenant_id, key)], key, stock_key)
+    return Prepared([*found, *_stock_cases(app, tenant_id, key)], tenant_id, key, stock_key)
 
 
 def prepare_tenant(slug: str) -> str:

@@ -1,4 +1,4 @@
-"""The floor: the least that Flask and PostgreSQL can do for a page of books, or of stock.
+"""The floor: the least that Flask and PostgreSQL can do for a page of books or of stock, or to write a loan down.
 
 Bare Flask on the same server over the same table, raw psycopg2 and orjson; no key, permission, limit, row-level
 security, log line or paging but one parameter. Everything the service does on top is measured against it.
@@ -13,6 +13,8 @@ import orjson
 import psycopg2
 import psycopg2.extras
 from flask import Flask, Response, request
+
+from app.core.clock import new_id
 
 app = Flask(__name__)
 _thread = threading.local()
@@ -60,3 +62,19 @@ def list_updates(tenant_id: str) -> Response:
         )
         items = [dict(zip(_STOCK_NAMES, row, strict=True)) for row in cursor.fetchall()]
     return Response(orjson.dumps({"items": items}), content_type="application/json")
+
+
+@app.post("/loans/<tenant_id>")
+def add_loan(tenant_id: str) -> Response:
+    """Write a loan down, and do nothing else about it."""
+    body = orjson.loads(request.data)
+    with _cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO bare_loans (tenant_id, id, book_id, copy_id, reader_id, due_at)"
+            " VALUES (%s, %s, %s, %s, %s, now() + interval '28 days')"
+            " RETURNING id, book_id, copy_id, reader_id, borrowed_at, due_at",
+            (tenant_id, str(new_id()), body["book_id"], body["copy_id"], body["reader_id"]),
+        )
+        [row] = cursor.fetchall()
+    loan = dict(zip(("id", "book_id", "copy_id", "reader_id", "borrowed_at", "due_at"), row, strict=True))
+    return Response(orjson.dumps(loan), 201, content_type="application/json")

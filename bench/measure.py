@@ -14,15 +14,16 @@ import psutil
 import requests
 
 _UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
-# Plays a list of paths once around; `start` lets every run go on where the one before ended.
+# Plays a list of paths once around, or of bodies to post; `start` lets every run go on where the one before ended.
 _SCRIPT = """
-local paths, at = {{}}, {start}
-for line in io.lines('{paths}') do paths[#paths + 1] = line end
+local lines, at = {{}}, {start}
+for line in io.lines('{lines}') do lines[#lines + 1] = line end
 request = function()
-  at = at % #paths + 1
-  return wrk.format('GET', paths[at])
+  at = at % #lines + 1
+  {ask}
 end
 """
+_GET = "return wrk.format('GET', lines[at])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class Load:
     # Runs before each round, and may give further headers.
     prepare: Callable[[], Mapping[str, str] | None] | None = None
     expected_status: int = 200
+    # Of JSON, to be posted in turn to the only path.
+    bodies: Sequence[str] = ()
 
 
 def run(load: Load, *, seconds: int, connections: int, start: int, servers: Iterable[int]) -> Run:
@@ -55,9 +58,11 @@ def run(load: Load, *, seconds: int, connections: int, start: int, servers: Iter
     sent = {**load.headers, **((load.prepare and load.prepare()) or {})}
     _check(load, sent)
     with tempfile.TemporaryDirectory() as folder:
-        paths, script = Path(folder, "paths"), Path(folder, "script.lua")
-        paths.write_text("\n".join(load.paths) + "\n")
-        script.write_text(_SCRIPT.format(paths=paths, start=start % len(load.paths)))
+        lines, script = Path(folder, "lines"), Path(folder, "script.lua")
+        played = load.bodies or load.paths
+        lines.write_text("\n".join(played) + "\n")
+        ask = f"return wrk.format('POST', '{load.paths[0]}', nil, lines[at])" if load.bodies else _GET
+        script.write_text(_SCRIPT.format(lines=lines, start=start % len(played), ask=ask))
         headers = [part for name, value in sent.items() for part in ("-H", f"{name}: {value}")]
         before = cpu_seconds(pids)
         finished = subprocess.run(
@@ -82,7 +87,10 @@ def run(load: Load, *, seconds: int, connections: int, start: int, servers: Iter
 
 def _check(load: Load, headers: Mapping[str, str]) -> None:
     """See that the case is what it is said to be: wrk tells a 304 from a 200 no more than from a redirect."""
-    answer = requests.get(load.base_url + load.paths[0], headers=dict(headers), timeout=10)
+    # The last is the one that no run comes to.
+    body = load.bodies[-1] if load.bodies else None
+    method = "POST" if body else "GET"
+    answer = requests.request(method, load.base_url + load.paths[0], data=body, headers=dict(headers), timeout=10)
     if answer.status_code != load.expected_status:
         raise RuntimeError(f"{load.paths[0]} answers {answer.status_code}: {answer.text[:200]}")
 

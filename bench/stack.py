@@ -15,6 +15,8 @@ from pathlib import Path
 import psutil
 import requests
 
+from deploy.local.engines import Engines
+
 ROOT = Path(__file__).resolve().parent.parent
 # As few threads as the figures were wanted for: two processes on two cores, and a second thread for whoever waits.
 PROCESSES, THREADS = 2, 2
@@ -88,6 +90,12 @@ def wait_for(url: str, log: Path) -> None:
         else:
             return
     raise RuntimeError(f"{url} does not answer:\n{log.read_text()[-2000:]}")
+
+
+def engine_pids(running: Engines) -> list[int]:
+    """The process ids of PostgreSQL and Redis."""
+    servers = [server.process for server in (running.postgres, running.redis) if server]
+    return [process.pid for process in servers if process]
 
 
 def free_port() -> int:

@@ -57,10 +57,10 @@ def check_out(body: dict[str, Any]) -> Response:
     """
     reader_id = body.pop("reader_id")
     [(by, wanted)] = body.items()
-    loan_id = service.check_out(reader_id=reader_id, by=by, wanted=wanted)
+    loan = service.check_out(reader_id=reader_id, by=by, wanted=wanted)
     tells_of(reader_id)
-    location = url_for("circulation.show_loan", slug=g.tenant.slug, loan_id=loan_id)
-    return json_response(service.visible_loan(loan_id), 201, {"Location": location})
+    location = url_for("circulation.show_loan", slug=g.tenant.slug, loan_id=loan["id"])
+    return json_response(loan, 201, {"Location": location})
 
 
 @blp.get("/tenants/<slug>/loans")

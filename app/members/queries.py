@@ -373,9 +373,11 @@ def user(user_id: UUID | None, *, lock: bool = False) -> User | None:
     return _person(_users.c.id == user_id, lock=lock)
 
 
-def lock_reader(user_id: UUID) -> None:
-    """Hold a reader, whom nothing is lent to meanwhile."""
-    db.session.execute(select(_readers.c.id).where(own(_readers.c), _readers.c.id == user_id).with_for_update())
+def lock_reader(user_id: UUID) -> bool:
+    """Hold a reader, whom nothing is lent to meanwhile; True where there is one, who is not kept out."""
+    theirs = (_readers.c.tenant_id == _users.c.tenant_id) & (_readers.c.id == _users.c.id)
+    held = select(_users.c.is_active).join(_readers, theirs).where(own(_readers.c), _readers.c.id == user_id)
+    return bool(db.session.scalar(held.with_for_update(of=_readers)))
 
 
 def user_by_email(email: str, *, lock: bool = False) -> User | None:

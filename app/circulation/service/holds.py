@@ -11,7 +11,7 @@ from app.catalog import service as catalog
 from app.circulation import queries
 from app.circulation.models import Hold, HoldStatus, Loan
 from app.circulation.service.errors import AlreadyOnHold, AlreadyOnLoan, HoldEnded
-from app.circulation.service.lending import hold_reader_and_book
+from app.circulation.service.lending import NO_SUCH_READER
 from app.circulation.service.queues import free_copies, serve_queue
 from app.core.cache import Generation, touch
 from app.core.clock import new_id, utc_now
@@ -45,7 +45,10 @@ def place_hold(*, book_id: UUID, reader_id: UUID | None) -> UUID:
     """
     reader_id = _who_waits(reader_id)
     with transaction() as session:
-        hold_reader_and_book(reader_id, by="book_id", wanted=book_id)
+        if not people.lock_reader(reader_id):
+            raise Invalid.field("reader_id", NO_SUCH_READER)
+        if not holdings.lock_book(book_id):
+            raise Invalid.field("book_id", "There is no such book.")
         if queries.waits_for(reader_id, book_id):
             raise AlreadyOnHold("The reader waits for this book already.")
         if queries.has_on_loan(reader_id, book_id):
