@@ -48,8 +48,6 @@ Row = tuple[Any, ...]
 # Pool waits are kept short: a request that gets no connection within this time is answered 503.
 POOL_TIMEOUT_SECONDS = 3
 READS = "reads"
-# A connection keeps its temporary tables (`core/copying.py`), and PostgreSQL the transaction numbers of as long ago.
-RECYCLE_SECONDS = 3600
 # Ids go into an answer as they come; 2950 is PostgreSQL's number for uuid.
 _ID_AS_TEXT = new_type((2950,), "ID_AS_TEXT", lambda value, _: value)
 # So does JSON (json and jsonb).
@@ -85,7 +83,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     }
     app.config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
     # A connection that died with its server is replaced before a transaction begins on it.
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {**options, "pool_pre_ping": True, "pool_recycle": RECYCLE_SECONDS}
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {**options, "pool_pre_ping": True}
     app.config["SQLALCHEMY_BINDS"] = {
         READS: {
             "url": settings.database_url,
@@ -133,7 +131,7 @@ def transaction() -> Iterator[scoped_session[FlaskSession]]:
     if session.in_transaction():
         # What was read before belongs to a snapshot, and maybe a tenant, of its own.
         session.rollback()
-    info.update(depth=1, tenant_id=tenant_id, on_commit=[], on_rollback=[], broken_by=None, landed=set())
+    info.update(depth=1, tenant_id=tenant_id, on_commit=[], on_rollback=[], broken_by=None)
     outcome = "on_rollback"
     try:
         yield db.session

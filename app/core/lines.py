@@ -24,10 +24,10 @@ class Reader(Protocol):
 
     item: Schema
 
-    def rows_of(self, items: list[Any], quotes: int) -> list[str] | None:
+    def rows_of(self, items: list[Any], quotes: int) -> list[Any] | None:
         """The rows of parsed lines that have so many quotation marks; None where one needs a closer look."""
 
-    def row_of(self, item: dict[str, Any]) -> str:
+    def row_of(self, item: dict[str, Any]) -> Any:
         """The row of what the schema has loaded."""
 
 
@@ -50,7 +50,7 @@ def or_lines(reader: Callable[[], Reader]) -> Callable[[_View], _View]:
     return mark
 
 
-def rows_in(spool: Spool, reader: Reader) -> Iterator[list[str]]:
+def rows_in(spool: Spool, reader: Reader) -> Iterator[list[Any]]:
     """The rows of all lines, some thousands at once.
 
     Raises:
@@ -64,7 +64,7 @@ def rows_in(spool: Spool, reader: Reader) -> Iterator[list[str]]:
         raise Invalid.field("lines", "Must have at least one line.")
 
 
-def _at_once(lines: list[bytes], reader: Reader) -> list[str] | None:
+def _at_once(lines: list[bytes], reader: Reader) -> list[Any] | None:
     if max(map(len, lines)) > LONGEST_LINE_BYTES:
         return None
     try:
@@ -74,7 +74,7 @@ def _at_once(lines: list[bytes], reader: Reader) -> list[str] | None:
     return reader.rows_of(items, sum([line.count(b'"') for line in lines]))
 
 
-def _one(line: bytes, number: int, reader: Reader) -> str:
+def _one(line: bytes, number: int, reader: Reader) -> Any:
     if len(line) > LONGEST_LINE_BYTES:
         _refuse(number, f"Must have at most {LONGEST_LINE_BYTES} bytes.")
     at_once = _at_once([line], reader)

@@ -1,8 +1,9 @@
 """Sets of rows as one parameter: how many rows of a tenant are written with few statements.
 
-A statement takes its rows as one JSON text, which PostgreSQL reads as a table with the columns' own types. So its text
-is the same for one row and for a thousand, and nothing is sent row by row. Defaults that Python would give (ids among
-them) are the caller's to give; the database gives its own.
+A statement takes its rows as one JSON text, which PostgreSQL reads as a table with the columns' own types; where there
+may be very many, as an array for each column, which it reads faster still. So its text is the same for one row and for
+a thousand, and nothing is sent row by row. Defaults that Python would give (ids among them) are the caller's to give;
+the database gives its own.
 """
 
 from __future__ import annotations
@@ -54,6 +55,18 @@ def inserting(table: Any, *names: str, order_by: tuple[str, ...] = ()) -> Insert
     chosen = select(OWN_TENANT_ID, *rows.c).order_by(*(rows.c[name] for name in order_by))
     statement: Insert = insert(table).from_select(["tenant_id", *names], chosen, include_defaults=False)
     return statement
+
+
+@cache
+def columns_given(table: Any, *names: str) -> TableValuedAlias:
+    """Rows as a parameter for each of these columns (see `as_array`), with columns like those of `table`."""
+    arrays = [sql_cast(bindparam(name, type_=Text()), ARRAY(table.c[name].type)) for name in names]
+    return func.unnest(*arrays).table_valued(*(column(name, table.c[name].type) for name in names)).render_derived()
+
+
+def as_array(values: Iterable[Any]) -> str:
+    """Values (texts of visible characters, numbers, ids) as PostgreSQL reads an array: in JSON's words for a list."""
+    return f"{{{orjson.dumps(list(values))[1:-1].decode()}}}"
 
 
 def run(

@@ -15,7 +15,6 @@ from app.catalog import queries as catalog_queries
 from app.catalog import service as catalog
 from app.circulation import service as circulation
 from app.core.clock import utc_now
-from app.core.copying import row_of
 from app.core.database import transaction
 from app.core.security import Role
 from app.core.tenancy import tenant
@@ -104,13 +103,13 @@ def _put_on_shelves(isbns: Iterable[str]) -> None:
     holdings.replace_items(collection_id, rows)
 
 
-def _stock() -> list[str]:
+def _stock() -> list[tuple[str, str, int]]:
     """Two weeks of a shop's stock, day by day; what is sold comes in again every fifth day."""
     days = [
         utc_now().replace(hour=6, minute=0, second=0, microsecond=0) - timedelta(days=ago) for ago in range(14, 0, -1)
     ]
     return [
-        row_of(product_id, day.isoformat(), full - pace * (number % 5))
+        (product_id, day.isoformat(), full - pace * (number % 5))
         for number, day in enumerate(days)
         for product_id, full, pace in STOCK
     ]

@@ -16,6 +16,8 @@ from app.extensions import Model
 LONGEST_PRODUCT_ID: Final = 255
 # What a column of PostgreSQL's holds.
 MOST_QUANTITY: Final = 2**63 - 1
+# A row of a feed: a product, a time as RFC 3339 has it, and how many there were.
+Row = tuple[str, str, int]
 
 
 class InventoryUpdate(TenantScoped, Model):

@@ -15,6 +15,7 @@ from app.core.lines import or_lines
 from app.core.schemas import json_response
 from app.core.security import Permission, requires
 from app.inventory import queries, service
+from app.inventory.models import Row
 from app.inventory.schemas import (
     LatestArguments,
     LatestSchema,
@@ -36,7 +37,7 @@ blp = Blueprint(
 @or_lines(NewUpdatesSchema)
 @blp.arguments(NewUpdatesSchema)
 @blp.response(201, RecordedSchema)
-def record_updates(batches: Iterable[Sequence[str]]) -> Response:
+def record_updates(batches: Iterable[Sequence[Row]]) -> Response:
     """Write updates of stock
 
     All of them or none. As JSON up to 10 000; as `application/x-ndjson`, an item a line of at most 16 KiB, as many as

@@ -13,9 +13,8 @@ from typing import Any, Final, cast
 
 from marshmallow import Schema, fields
 
-from app.core.copying import row_of
 from app.core.schemas import Items, ListArguments, Moment, StrictSchema, Text, WholeNumber, list_of, rfc3339
-from app.inventory.models import LONGEST_PRODUCT_ID, MOST_QUANTITY
+from app.inventory.models import LONGEST_PRODUCT_ID, MOST_QUANTITY, Row
 
 MOST_ITEMS: Final = 10_000
 MOST_PRODUCTS: Final = 500
@@ -61,7 +60,7 @@ class NewUpdatesSchema(StrictSchema):
 
     item: Schema = NewUpdateSchema()
 
-    def load(self, data: Any, **options: Any) -> list[list[str]]:
+    def load(self, data: Any, **options: Any) -> list[list[Row]]:
         """One batch of rows, for `service.record_updates`."""
         items = data.get("items") if isinstance(data, dict) and len(data) == 1 else None
         if isinstance(items, list) and 0 < len(items) <= MOST_ITEMS:
@@ -79,35 +78,36 @@ class NewUpdatesSchema(StrictSchema):
         items = value.get("items") if isinstance(value, dict) else None
         return isinstance(items, list) and body.count(b'"') == len('""') + _QUOTES * len(items)
 
-    def rows_of(self, items: list[Any], quotes: int) -> list[str] | None:
+    def rows_of(self, items: list[Any], quotes: int) -> list[Row] | None:
         """The rows of lines; None where one of them is not as usual, or might have a key twice."""
         return _rows_of(items) if quotes == _QUOTES * len(items) else None
 
-    def row_of(self, item: dict[str, Any]) -> str:
+    def row_of(self, item: dict[str, Any]) -> Row:
         """The row of a loaded item."""
-        return row_of(item["product_id"], rfc3339(item["timestamp"]), item["quantity"])
+        return item["product_id"], rfc3339(item["timestamp"]), item["quantity"]
 
 
-def _rows_of(items: list[Any]) -> list[str] | None:
+def _rows_of(items: list[Any]) -> list[Row] | None:
     """The rows of items that are as usual; None where one is not."""
     try:
         rows = [
-            f"{product_id}\t{item['timestamp']}\t{quantity}\n"
+            (product_id, moment, quantity)
             for item in items
             if len(item) == 3  # noqa: PLR2004 - those below
             and type(product_id := item["product_id"]) is str
+            and type(moment := item["timestamp"]) is str
             and type(quantity := item["quantity"]) is int
         ]
     except (KeyError, TypeError, IndexError):
         return None
-    together = "".join(rows)
+    together = "".join([f"{product_id}\t{moment}\t{quantity}\n" for product_id, moment, quantity in rows])
     # The last one: a product with the end of a row in it would pass for two rows.
     is_usual = len(rows) == len(items) and _ROWS.fullmatch(together) and together.count("\n") == len(rows)
     return rows if is_usual else None
 
 
-# What most products are called by: letters of some scripts, digits and signs. Nothing that COPY escapes or nobody sees,
-# no spaces but the common one, and none first.
+# What most products are called by: letters of some scripts, digits and signs. Nothing that nobody sees, no spaces but
+# the common one, and none first.
 _FIRST: Final = r"!-\[\]-~\u00c0-\u024f\u0391-\u03c9\u0410-\u044f\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fff\uac00-\ud7a3"
 _DAY: Final = (
     r"(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)|02-(?:0[1-9]|1\d|2[0-8]))"

@@ -6,30 +6,32 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import chain
 from typing import Final
 
 from psycopg2.errors import LockNotAvailable
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.exc import OperationalError
 
 from app.core.cache import Generation, touch
 from app.core.clock import new_ids, utc_now
-from app.core.copying import Copying, first_value
 from app.core.database import as_owner, transaction
-from app.core.sets import table_of
+from app.core.sets import as_array, columns_given, run, table_of
+from app.core.tenancy import OWN_TENANT_ID
 from app.events import service as events
-from app.inventory.models import InventoryUpdate
+from app.inventory.models import InventoryUpdate, Row
 
 log = logging.getLogger(__name__)
 
 # Of the months to come, so many have a part of their own before they begin.
 MONTHS_AHEAD: Final = 3
-# Products first: that is how a month's index is ordered, and most feeds are of one month.
-_COPYING: Final = Copying(
-    table_of(InventoryUpdate),
-    names=("id", "product_id", "timestamp", "quantity"),
-    order_by=("product_id", "timestamp", "id"),
+_UPDATES: Final = table_of(InventoryUpdate)
+_COLUMNS: Final = ("id", "product_id", "timestamp", "quantity")
+_GIVEN: Final = columns_given(_UPDATES, *_COLUMNS)
+_INSERT: Final = insert(_UPDATES).from_select(
+    ["tenant_id", *_COLUMNS],
+    # Products first: that is how a month's index is ordered, and most feeds are of one month.
+    select(OWN_TENANT_ID, *_GIVEN.c).order_by(_GIVEN.c.product_id, _GIVEN.c.timestamp, _GIVEN.c.id),
+    include_defaults=False,
 )
 
 
@@ -41,22 +43,20 @@ class Recorded:
     product_id: str
 
 
-def record_updates(batches: Iterable[Sequence[str]]) -> Recorded:
-    """Write updates down, all of them or none.
-
-    They come in batches of rows as COPY reads them: product, time, quantity. Whatever the batches raise, goes through.
-    """
-    coming = iter(batches)
+def record_updates(batches: Iterable[Sequence[Row]]) -> Recorded:
+    """Write updates down, all of them or none. Whatever the batches raise, goes through."""
+    inserted, first_product = 0, ""
     with transaction():
-        first = next(coming)
-        inserted = _COPYING.insert(map(_with_ids, chain([first], coming)))
+        for rows in batches:
+            products, times, quantities = zip(*rows, strict=True)
+            columns = (new_ids(len(rows)), products, times, quantities)
+            given = {name: as_array(values) for name, values in zip(_COLUMNS, columns, strict=True)}
+            run(_INSERT, rows=None, **given)
+            first_product = first_product or products[0]
+            inserted += len(rows)
         events.record("inventory.updated", rows=inserted)
         touch(Generation.INVENTORY)
-    return Recorded(inserted, first_value(first[0]))
-
-
-def _with_ids(rows: Sequence[str]) -> list[str]:
-    return [f"{each}\t{row}" for each, row in zip(new_ids(len(rows)), rows, strict=True)]
+    return Recorded(inserted, first_product)
 
 
 def make_months() -> int:

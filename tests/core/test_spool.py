@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core import spool
-from app.core.copying import first_value, row_of
 from app.core.spool import Spool
 from tests.conftest import Library
 from tests.inventory.stock import item, lines_of, write_lines
@@ -73,8 +72,3 @@ def test_a_folder_that_is_not_there_is_told(make_app: Any, library: Library) -> 
     answer = write_lines(library, lines_of(item()))
 
     assert (answer.status_code, answer.json["code"]) == (503, "busy")
-
-
-@pytest.mark.parametrize("value", ["plain", "\\", "\\N", "\\\\t", "a\\nb", ""])
-def test_the_first_value_of_a_row_is_read_as_it_was_written(value: str) -> None:
-    assert first_value(row_of(value, 1)) == value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
+from app.inventory.models import Row
 from app.inventory.schemas import NewUpdateSchema, NewUpdatesSchema, _rows_of
 from tests.inventory.stock import item
 
@@ -54,11 +54,10 @@ def by_schema(sent: dict[str, Any]) -> tuple[str, int, datetime] | None:
     return loaded["product_id"], loaded["quantity"], loaded["timestamp"]
 
 
-def read(row: str) -> tuple[str, int, datetime]:
+def read(row: Row) -> tuple[str, int, datetime]:
     """What PostgreSQL will read from a row."""
-    product_id, moment, quantity = row.removesuffix("\n").split("\t")
-    unescaped = re.sub(r"\\(.)", r"\1", product_id)
-    return unescaped, int(quantity), datetime.fromisoformat(moment).astimezone(UTC)
+    product_id, moment, quantity = row
+    return product_id, quantity, datetime.fromisoformat(moment).astimezone(UTC)
 
 
 @settings(max_examples=2000, deadline=None)

@@ -45,20 +45,31 @@ def test_nobody_writes_anothers_stock(library: Library, other_library: Library, 
 # — all or nothing —————————————————————————————————————————————————————————————————————————————————
 
 
-def test_updates_are_written_by_copy_and_told_by_their_number(library: Library, owner: Engine) -> None:
+def test_updates_are_written_by_one_statement_and_told_by_their_number(library: Library, owner: Engine) -> None:
     with sent_statements() as sent:
         answer = write(library, item("A", 1), item("A", 2), item("B", 2**63 - 1))
 
     assert (answer.status_code, answer.json) == (201, {"inserted": 3})
     assert answer.headers["Location"] == f"/api/v1/tenants/{library.slug}/inventory?product_id=A"
     assert stored(owner) == [("A", 1), ("A", 2), ("B", 2**63 - 1)]
-    assert len([statement for statement in sent if "COPY landing_inventory_updates FROM STDIN" in statement]) == 1
+    assert len([statement for statement in sent if "INSERT INTO inventory_updates" in statement]) == 1
+
+
+@pytest.mark.parametrize(
+    "product_id",
+    ['"', "\\", "\\N", "{a,b}", "NULL", "it's", "'); DROP TABLE x; --", "%s %(x)s :x", "é料 \U0001f4d6", " a"],
+)
+def test_a_product_is_called_as_it_was_sent(library: Library, owner: Engine, product_id: str) -> None:
+    assert write(library, item(product_id, 1), item(product_id, 2)).status_code == 201
+    assert write_lines(library, lines_of(item(product_id, 3))).status_code == 201
+
+    assert stored(owner) == [(product_id, 1), (product_id, 2), (product_id, 3)]
 
 
 def test_two_writings_in_one_transaction_are_written_once_each(in_app: Flask, library: Library, owner: Engine) -> None:
     with as_tenant(library.id), transaction():
-        service.record_updates([[f"A\t{NOON}\t1\n"], [f"B\t{NOON}\t2\n"]])
-        service.record_updates([[f"C\t{NOON}\t3\n"]])
+        service.record_updates([[("A", NOON, 1)], [("B", NOON, 2)]])
+        service.record_updates([[("C", NOON, 3)]])
 
     assert stored(owner) == [("A", 1), ("B", 2), ("C", 3)]
 
