@@ -80,7 +80,9 @@ def test_postgresql_restarted_in_mid_stream_is_told_at_once(site: Site, owner: E
 
 def test_postgresql_restarted_while_lines_come_in_hinders_nobody(site: Site, owner: Engine, breakable: Engines) -> None:
     with site.wire(seconds=30) as wire:
-        wire.send(site.stream(f"Content-Length: {2 * len(LINE)}"))
+        wire.send(site.stream(f"Content-Length: {2 * len(LINE)}", "Expect: 100-continue"))
+        # It was let in.
+        assert [wire.line(), wire.line()] == ["HTTP/1.1 100 Continue", ""]
         wire.send(LINE)
         breakable.restart_postgres()
         wire.send(LINE)
