@@ -377,7 +377,7 @@ def lock_reader(user_id: UUID) -> bool:
     """Hold a reader, whom nothing is lent to meanwhile; True where there is one, who is not kept out."""
     theirs = (_readers.c.tenant_id == _users.c.tenant_id) & (_readers.c.id == _users.c.id)
     held = select(_users.c.is_active).join(_readers, theirs).where(own(_readers.c), _readers.c.id == user_id)
-    return bool(db.session.scalar(held.with_for_update(of=_readers)))
+    return bool(db.session.scalar(held.with_for_update(of=_readers, key_share=True)))
 
 
 def user_by_email(email: str, *, lock: bool = False) -> User | None:
@@ -394,7 +394,8 @@ def _person(found_by: ColumnElement[bool], *, lock: bool) -> User | None:
     if lock:
         # The row alone, first: a statement that has waited for a lock sees the newest of the row it locks, but of those
         # that it joins what they were before.
-        db.session.execute(select(_users.c.id).where(own(_users.c), found_by).with_for_update())
+        # Not against those whose rows name theirs: who lends something to them has their row as a reader already.
+        db.session.execute(select(_users.c.id).where(own(_users.c), found_by).with_for_update(key_share=True))
     statement = select(User).where(own(User), found_by)
     return db.session.scalar(statement, execution_options={"populate_existing": lock})
 

@@ -10,6 +10,7 @@ from app.holdings.queries.collections import (
     COLLECTIONS,
     collections_of,
     locked_collection,
+    owned_collections,
     visible_collection,
     visible_collections,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "locked_collection",
     "locked_copy",
     "narrowed_by",
+    "owned_collections",
     "present_items",
     "statistics",
     "surplus_isbns",
