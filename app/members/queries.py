@@ -377,7 +377,8 @@ def lock_reader(user_id: UUID) -> bool:
     """Hold a reader, whom nothing is lent to meanwhile; True where there is one, who is not kept out."""
     theirs = (_readers.c.tenant_id == _users.c.tenant_id) & (_readers.c.id == _users.c.id)
     held = select(_users.c.is_active).join(_readers, theirs).where(own(_readers.c), _readers.c.id == user_id)
-    return bool(db.session.scalar(held.with_for_update(of=_readers)))
+    # The row that others refer to, as in erasing: so nobody holds the one and waits for the other.
+    return bool(db.session.scalar(held.with_for_update(of=_users, key_share=True)))
 
 
 def user_by_email(email: str, *, lock: bool = False) -> User | None:

@@ -186,9 +186,7 @@ def _follow_merge(loser_id: UUID, survivor_id: UUID) -> None:
 @members.lets_go
 def _let_go(user_id: UUID) -> None:
     """Give what waits for somebody who is about to be erased to the next."""
-    # Held before any book, as whoever lends does.
-    people.lock_reader(user_id)
-    # Several books are held one after the other.
+    # The person is held already, before any book, as by whoever lends. Several books are held one after the other.
     catalog.hold_counts()
     for hold_id in queries.waiting_holds_of(user_id):
         _end(_held(hold_id), HoldStatus.CANCELLED)

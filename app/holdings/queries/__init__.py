@@ -9,6 +9,7 @@ from __future__ import annotations
 from app.holdings.queries.collections import (
     COLLECTIONS,
     collections_of,
+    lock_collections_of,
     locked_collection,
     visible_collection,
     visible_collections,
@@ -38,6 +39,7 @@ __all__ = [
     "items_of",
     "lock_book",
     "lock_book_of",
+    "lock_collections_of",
     "locked_collection",
     "locked_copy",
     "narrowed_by",

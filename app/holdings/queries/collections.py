@@ -60,6 +60,12 @@ def locked_collection(collection_id: UUID | None) -> Collection | None:
     return db.session.scalar(statement)
 
 
+def lock_collections_of(user_id: UUID) -> None:
+    """Hold what somebody has at home: nobody else changes it meanwhile."""
+    mine = (own(Collection), Collection.owner_id == user_id)
+    db.session.execute(select(Collection.id).where(*mine).order_by(Collection.id).with_for_update())
+
+
 def _sees_all(actor: Actor) -> bool:
     return actor.may(Permission.HOLDINGS_WRITE) or actor.may(Permission.USERS_READ)
 

@@ -18,6 +18,8 @@ from app.holdings.models import Collection
 from app.holdings.service.items import remove_items
 from app.members import service as members
 
+# Before circulation lets go, which holds the counts: who synchronises a collection holds it, and then the counts.
+members.lets_go(queries.lock_collections_of)
 members.personal("collections")(queries.collections_of)
 members.personal("collection_items")(queries.items_of)
 
