@@ -39,7 +39,7 @@ BEGIN
     FROM readers r
     JOIN users u ON u.tenant_id = r.tenant_id AND u.id = r.id AND u.is_active
     JOIN tenants t ON t.id = r.tenant_id
-    WHERE r.tenant_id = own AND r.id = reader FOR NO KEY UPDATE OF r;
+    WHERE r.tenant_id = own AND r.id = reader FOR NO KEY UPDATE OF u;
     IF NOT FOUND THEN
         RETURN;
     END IF;

@@ -208,8 +208,7 @@ def _cancel(which: Subquery) -> None:
 @members.lets_go
 def _let_go(user_id: UUID) -> None:
     """Give what waits for somebody who is about to be erased to the next."""
-    # Held before any book, as whoever lends does.
-    people.lock_reader(user_id)
+    # The person is held already, before any book, as by whoever lends.
     waiting = queries.waiting_holds_of(user_id)
     if len(waiting) > 1:
         # Several books are held one after the other.

@@ -60,10 +60,10 @@ def locked_collection(collection_id: UUID | None) -> Collection | None:
     return db.session.scalar(statement)
 
 
-def owned_collections(user_id: UUID) -> list[UUID]:
-    """The ids of those that are somebody's own, in the order in which they are locked."""
-    mine = select(Collection.id).where(own(Collection), Collection.owner_id == user_id)
-    return list(db.session.scalars(mine.order_by(Collection.id)))
+def locked_collections_of(user_id: UUID) -> list[Collection]:
+    """What somebody has at home, all of it held: nobody else changes it meanwhile."""
+    mine = select(Collection).where(own(Collection), Collection.owner_id == user_id)
+    return list(db.session.scalars(mine.order_by(Collection.id).with_for_update()))
 
 
 def _sees_all(actor: Actor) -> bool:

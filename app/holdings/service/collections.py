@@ -25,10 +25,9 @@ members.personal("collection_items")(queries.items_of)
 @members.lets_go
 def _let_go(user_id: UUID) -> None:
     """Empty the collections of somebody who is about to be erased: what only they had is not looked up any more."""
-    for collection_id in queries.owned_collections(user_id):
-        collection = queries.locked_collection(collection_id)
-        if collection is not None:
-            remove_items(collection, queries.surplus_isbns(collection.id, beside=()))
+    # All of them before the counts, as whoever synchronises one does; circulation, which follows, may hold these.
+    for collection in queries.locked_collections_of(user_id):
+        remove_items(collection, queries.surplus_isbns(collection.id, beside=()))
 
 
 def create_collection(*, name: str, description: str | None = None, owner_id: UUID | None = None) -> UUID:
