@@ -43,7 +43,7 @@ def plan_of(question: Question, **values: Any) -> dict[str, Any]:
 
 def plan_of_command(statement: Executable, **values: Any) -> dict[str, Any]:
     """The plan of a command, which is run within the present transaction."""
-    compiled: Any = statement.compile(dialect=postgresql.psycopg2.dialect())  # type: ignore[attr-defined, no-untyped-call]
+    compiled: Any = statement.compile(dialect=postgresql.psycopg2.dialect())  # type: ignore[attr-defined] # no compile() there
     given = {name: str(value) for name, value in compiled.construct_params(values).items()}
     asked = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {compiled}"
     [plan] = db.session.connection().exec_driver_sql(asked, given).scalar_one()
