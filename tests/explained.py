@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from sqlalchemy import Executable
@@ -43,7 +43,8 @@ def plan_of(question: Question, **values: Any) -> dict[str, Any]:
 
 def plan_of_command(statement: Executable, **values: Any) -> dict[str, Any]:
     """The plan of a command, which is run within the present transaction."""
-    compiled: Any = statement.compile(dialect=postgresql.psycopg2.dialect())  # type: ignore[attr-defined] # no compile() there
+    dialect = postgresql.psycopg2.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's dialects have no signatures
+    compiled: Any = cast("Any", statement).compile(dialect=dialect)
     given = {name: str(value) for name, value in compiled.construct_params(values).items()}
     asked = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {compiled}"
     [plan] = db.session.connection().exec_driver_sql(asked, given).scalar_one()
