@@ -55,6 +55,7 @@ class TaskName(StrEnum):
     CIRCULATION_EXPIRE_HOLDS = "circulation.expire_holds"
     CIRCULATION_NOTICES = "circulation.notices"
     INVENTORY_MONTHS = "inventory.make_months"
+    LABELS_BY_RULES = "labels.label_by_rules"
 
 
 # How long a message is worth taking; what is to be done stands in the database, and the sweep sends another message.

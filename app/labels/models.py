@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import Final
+from uuid import UUID
+
+from sqlalchemy import ForeignKeyConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.core.tenancy import TenantScoped
+from app.extensions import Model
 
 MOST_HUES: Final = 3
 LONGEST_SUMMARY: Final = 2000
@@ -62,3 +69,20 @@ class RowFault(StrEnum):
     UNKNOWN_BOOK = "unknown_book"
     DUPLICATE_IN_REQUEST = "duplicate_in_request"
     INVALID_AGES = "invalid_ages"
+
+
+class BookToLabel(TenantScoped, Model):
+    """A book that rules have not looked at since it came or changed; a trigger on books sees to that."""
+
+    __tablename__ = "books_to_label"
+
+    book_id: Mapped[UUID] = mapped_column(primary_key=True)
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "book_id"],
+            ["books.tenant_id", "books.id"],
+            name="fk_books_to_label_book",
+            ondelete="CASCADE",
+        ),
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Integer, bindparam, delete, func, select, update
 
 from app.catalog import service as catalog
 from app.catalog.models import Book, Edition
@@ -17,7 +17,8 @@ from app.core.isbn import InvalidIsbn, normalize_isbn
 from app.core.sets import given, run, table_of, text_list, uuid_list
 from app.core.tenancy import own
 from app.events import service as events
-from app.labels.models import LABELS, WEIGHTS, Origin, RowFault
+from app.labels.models import LABELS, WEIGHTS, BookToLabel, Origin, RowFault
+from app.labels.rules import proposed
 
 _BOOKS: Final = table_of(Book)
 _EDITIONS: Final = table_of(Edition)
@@ -35,6 +36,19 @@ _WRITE: Final = (
     update(_BOOKS)
     .values(labels=_GIVEN.c.labels, updated_at=func.now())
     .where(own(_BOOKS.c), _BOOKS.c.id == _GIVEN.c.id)
+)
+_QUEUE: Final = table_of(BookToLabel)
+# Others may be at it as well.
+_NEXT: Final = (
+    select(_QUEUE.c.book_id)
+    .where(own(_QUEUE.c))
+    .order_by(_QUEUE.c.book_id)
+    .limit(bindparam("most", type_=Integer()))
+    .with_for_update(skip_locked=True)
+)
+_TAKE: Final = delete(_QUEUE).where(own(_QUEUE.c), _QUEUE.c.book_id.in_(_NEXT)).returning(_QUEUE.c.book_id)
+_SAYING: Final = select(_BOOKS.c.id, _BOOKS.c.subjects, _BOOKS.c.page_count).where(
+    own(_BOOKS.c), _BOOKS.c.id == func.any(uuid_list("ids"))
 )
 
 Labels = dict[str, Any]
@@ -80,6 +94,22 @@ def label_books(items: Sequence[Mapping[str, Any]]) -> list[Outcome]:
             events.record_many("book.labelled", told)
             touch(Generation.CATALOGUE)
     return outcomes
+
+
+def label_by_rules(*, most: int) -> int:
+    """Look at books that came or changed, as many as that, and label them by the rules; returns their number."""
+    with transaction():
+        # As whoever writes labels does, and before anything else is held.
+        catalog.hold_counts()
+        ids = [each.book_id for each in run(_TAKE, most=most)]
+        if ids:
+            label_books(
+                [
+                    {"book_id": each.id, "origin": Origin.RULE, **proposed(each.subjects, page_count=each.page_count)}
+                    for each in run(_SAYING, ids=ids)
+                ]
+            )
+    return len(ids)
 
 
 def merged(before: Labels | None, given_labels: Mapping[str, Any]) -> tuple[Labels | None, list[str]]:
