@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import orjson
+from sqlalchemy import Executable
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from app.core.database import Question
+from app.extensions import db
 
 
 class _Explained(ClauseElement):
@@ -36,6 +39,16 @@ def plan_of(question: Question, **values: Any) -> dict[str, Any]:
     answer = explained(question, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)").value(**values)
     plan: dict[str, Any] = orjson.loads(orjson.dumps(answer))[0]["Plan"]
     return plan
+
+
+def plan_of_command(statement: Executable, **values: Any) -> dict[str, Any]:
+    """The plan of a command, which is run within the present transaction."""
+    dialect = postgresql.psycopg2.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's dialects have no signatures
+    compiled: Any = cast("Any", statement).compile(dialect=dialect)
+    given = {name: str(value) for name, value in compiled.construct_params(values).items()}
+    asked = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {compiled}"
+    [plan] = db.session.connection().exec_driver_sql(asked, given).scalar_one()
+    return dict(plan["Plan"])
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -254,7 +254,8 @@ def update_book(body: dict[str, Any], book_id: str) -> Response:
 def delete_book(book_id: str) -> Response:
     """Delete a book with its editions and versions
 
-    Refused while copies of it are on loan. A book of Open Library comes back when it is ingested again.
+    Refused while copies of it are on loan, or set aside for readers. A book of Open Library comes back when it is
+    ingested again.
     """
     service.delete_book(parse_id(book_id))
     return Response(status=204)

@@ -36,9 +36,6 @@ class HoldStatus(StrEnum):
     EXPIRED = "expired"
 
 
-WAITING: Final = (HoldStatus.QUEUED, HoldStatus.READY)
-
-
 class NoticeKind(StrEnum):
     """What a reader is told of a loan by mail."""
 
@@ -78,6 +75,7 @@ class Loan(TenantScoped, Model):
         ),
         CheckConstraint("returned_at IS NOT NULL OR copy_id IS NOT NULL", name="open_has_copy"),
         CheckConstraint("due_at > borrowed_at", name="due_at"),
+        CheckConstraint("returned_at >= borrowed_at", name="returned_at"),
         CheckConstraint("renewals >= 0", name="renewals"),
         Index(
             "uq_loans_open_copy",
@@ -136,8 +134,10 @@ class Hold(TenantScoped, Model):
             postgresql_where=text("ended_at IS NULL"),
         ),
         Index("uq_holds_copy", "tenant_id", "copy_id", unique=True),
+        Index("ix_holds_book", "tenant_id", "book_id"),
         Index("ix_holds_queue", "tenant_id", "book_id", "placed_at", "id", postgresql_where=text("ended_at IS NULL")),
         Index("ix_holds_reader", "tenant_id", "reader_id", "placed_at", "id"),
+        Index("ix_holds_status", "tenant_id", "status", "placed_at", "id"),
         Index("ix_holds_placed_at", "tenant_id", "placed_at", "id"),
         Index("ix_holds_expires_at", "tenant_id", "expires_at"),
     )

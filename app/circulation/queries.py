@@ -1,6 +1,7 @@
 """Questions about loans and holds.
 
-Whoever lends sees all of them; readers see their own, and guardians those of the readers linked to them.
+Librarians see all of them; readers see their own, and guardians those of the readers linked to them. A kiosk sees any
+loan by its id, and what a copy is lent to now, but lists no reader's loans, and no holds.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from app.catalog.queries import BOOK, with_covers
 from app.circulation.models import Hold, HoldStatus, Loan, LoanStatus
 from app.core.clock import utc_now
 from app.core.database import Question
+from app.core.errors import Forbidden
 from app.core.pagination import Listing
 from app.core.security import Actor, Permission, current_actor
 from app.core.sets import one_id
@@ -72,6 +74,7 @@ LOANS: Final = Listing(
         "copy_id": Loan.copy_id == one_id("copy_id"),
         "barcode": Loan.copy_id.in_(select(Copy.id).where(own(Copy), Copy.barcode == bindparam("barcode"))),
         "due_before": Loan.due_at < bindparam("due_before"),
+        "open": _IS_OPEN,
         "active": and_(_IS_OPEN, Loan.due_at >= func.now()),
         "overdue": and_(_IS_OPEN, Loan.due_at < func.now()),
         "returned": Loan.returned_at.is_not(None),
@@ -81,25 +84,32 @@ _LOAN: Final = Question(_LOANS.where(Loan.id == one_id("loan_id"), or_(bindparam
 
 
 def visible_loans(*, status: str | None = None, **asked: Any) -> dict[str, Any]:
-    """A page of the loans that the caller may see."""
+    """A page of the loans that the caller may see.
+
+    Raises:
+        Forbidden: whoever lends without seeing readers asks for more than what a copy is lent to now.
+    """
+    actor = current_actor()
     narrowed: dict[str, Any] = {status: True} if status else {}
-    return LOANS.page(**asked, **narrowed, seen_by=_asks_for_themselves())
+    if _lends(actor) and not _sees_readers(actor):
+        if not (asked.get("barcode") or asked.get("copy_id")):
+            raise Forbidden("Give a `barcode` or `copy_id`: the loans of all readers are not a kiosk's to see.")
+        narrowed["open"] = True
+    return LOANS.page(**asked, **narrowed, seen_by=None if _lends(actor) else actor.id)
 
 
 def visible_loan(loan_id: UUID | None) -> dict[str, Any] | None:
     """One loan; none where the caller may not see it."""
     actor = current_actor()
-    return _LOAN.record(loan_id=loan_id, seen_by=actor.id, sees_all=_sees_all(actor))
+    return _LOAN.record(loan_id=loan_id, seen_by=actor.id, sees_all=_lends(actor))
 
 
-def _asks_for_themselves() -> UUID | None:
-    """Who sees but some, by who they are; nobody where whoever lends asks."""
-    actor = current_actor()
-    return None if _sees_all(actor) else actor.id
-
-
-def _sees_all(actor: Actor) -> bool:
+def _lends(actor: Actor) -> bool:
     return actor.may(Permission.LOANS_MANAGE)
+
+
+def _sees_readers(actor: Actor) -> bool:
+    return actor.may(Permission.USERS_READ)
 
 
 # — holds ——————————————————————————————————————————————————————————————————————————————————————————
@@ -150,13 +160,14 @@ _HOLD: Final = Question(_HOLDS.where(Hold.id == one_id("hold_id"), or_(bindparam
 
 def visible_holds(**asked: Any) -> dict[str, Any]:
     """A page of the holds that the caller may see."""
-    return HOLDS.page(**asked, seen_by=_asks_for_themselves())
+    actor = current_actor()
+    return HOLDS.page(**asked, seen_by=None if _sees_readers(actor) else actor.id)
 
 
 def visible_hold(hold_id: UUID | None) -> dict[str, Any] | None:
     """One hold; none where the caller may not see it."""
     actor = current_actor()
-    return _HOLD.record(hold_id=hold_id, seen_by=actor.id, sees_all=_sees_all(actor))
+    return _HOLD.record(hold_id=hold_id, seen_by=actor.id, sees_all=_sees_readers(actor))
 
 
 # — what is popular ————————————————————————————————————————————————————————————————————————————————
@@ -164,7 +175,7 @@ def visible_hold(hold_id: UUID | None) -> dict[str, Any] | None:
 
 def _popular(counted: Any) -> Question:
     shown = select(*BOOK, counted.c.loans).join(counted, counted.c.book_id == Book.id).where(own(Book))
-    return Question(shown.order_by(counted.c.loans.desc(), Book.id))
+    return Question(shown.order_by(counted.c.loans.desc(), Book.id.desc()))
 
 
 def _counted() -> Any:
@@ -174,7 +185,7 @@ def _counted() -> Any:
         select(Loan.book_id, loans)
         .where(own(Loan), Loan.borrowed_at >= bindparam("since", type_=DateTime(timezone=True)))
         .group_by(Loan.book_id)
-        .order_by(loans.desc(), Loan.book_id)
+        .order_by(loans.desc(), Loan.book_id.desc())
         .limit(bindparam("limit"))
         .subquery()
     )
@@ -214,10 +225,14 @@ def hold(hold_id: UUID | None, *, lock: bool = False) -> Hold | None:
     return db.session.scalar(statement.with_for_update() if lock else statement)
 
 
+# That it is not over is said for the index, which has no others.
+_IS_QUEUED: Final = (Hold.status == HoldStatus.QUEUED, Hold.ended_at.is_(None))
+_IS_WAITED_FOR: Final = Question(select(exists().where(own(Hold), Hold.book_id == one_id("book_id"), *_IS_QUEUED)))
+
+
 def is_waited_for(book_id: UUID) -> bool:
     """True where somebody waits for a copy of a book."""
-    waiting = (own(Hold), Hold.book_id == book_id, Hold.status == HoldStatus.QUEUED)
-    return bool(db.session.scalar(select(exists().where(*waiting))))
+    return bool(_IS_WAITED_FOR.value(book_id=book_id))
 
 
 def waits_for(reader_id: UUID, book_id: UUID) -> bool:

@@ -70,7 +70,8 @@ def check_out(body: dict[str, Any]) -> Response:
 def list_loans(arguments: dict[str, Any]) -> Response:
     """List loans
 
-    The newest first. Readers see their own, guardians those of the readers linked to them, librarians and kiosks all.
+    The newest first. Readers see their own, guardians those of the readers linked to them, librarians all. A kiosk sees
+    the open loan of a copy, by `barcode` or `copy_id`.
     """
     return json_response(queries.visible_loans(**arguments))
 
@@ -97,7 +98,7 @@ def return_loan(loan_id: str) -> Response:
     """
     parsed = parse_id(loan_id)
     service.return_loan(parsed)
-    return json_response(service.visible_loan(parsed))
+    return _told_of(service.visible_loan(parsed))
 
 
 @blp.post("/tenants/<slug>/loans/<loan_id>/renew")
@@ -113,7 +114,14 @@ def renew_loan(loan_id: str) -> Response:
     """
     parsed = parse_id(loan_id)
     service.renew_loan(parsed)
-    return json_response(service.visible_loan(parsed))
+    return _told_of(service.visible_loan(parsed))
+
+
+def _told_of(loan: dict[str, Any]) -> Response:
+    """A loan as the answer to be repeated, unless its reader is erased meanwhile."""
+    if loan["reader_id"] is not None:
+        tells_of(UUID(loan["reader_id"]))
+    return json_response(loan)
 
 
 # — holds ——————————————————————————————————————————————————————————————————————————————————————————

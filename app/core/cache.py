@@ -195,11 +195,14 @@ def not_modified(etag: str) -> Response:
     return response
 
 
-def if_match(show: Callable[..., Any], *, shows_it: bool = True) -> Callable[[_View], _View]:
+def if_match(
+    show: Callable[..., Any], *, shows_it: bool = True, hold: Callable[..., object] | None = None
+) -> Callable[[_View], _View]:
     """Let a write of one object honour `If-Match`: refused unless `show`, its GET view, still gives that ETag.
 
-    Writes of one address come one after the other, with `If-Match` or without, so that nothing slips in between the
-    comparison and the write. `shows_it` is False where a PATCH answers with something else than the object.
+    Writes of one address come one after the other, with `If-Match` or without, so that none of them slips in between
+    the comparison and the write. What changes by other addresses as well is locked by `hold`, which is given what the
+    view is. `shows_it` is False where a PATCH answers with something else than the object.
 
     Raises:
         PreconditionFailed: the object has changed since the client read it.
@@ -212,6 +215,8 @@ def if_match(show: Callable[..., Any], *, shows_it: bool = True) -> Callable[[_V
             whole_body(request)
             with transaction():
                 _lock_address()
+                if hold is not None:
+                    hold(**(request.view_args or {}))
                 if "If-Match" in request.headers:
                     _compare(show(**(request.view_args or {})))
                 response = make_response(view(*args, **kwargs))

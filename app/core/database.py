@@ -24,7 +24,7 @@ from psycopg2 import DatabaseError as DriverDatabaseError
 from psycopg2 import Error as DriverError
 from psycopg2 import InterfaceError as DriverInterfaceError
 from psycopg2 import OperationalError as DriverOperationalError
-from psycopg2.errors import QueryCanceled
+from psycopg2.errors import DeadlockDetected, QueryCanceled
 from psycopg2.extensions import new_type, register_type
 from sqlalchemy import Select, create_engine, event, text
 from sqlalchemy.dialects import postgresql
@@ -36,7 +36,7 @@ from sqlalchemy.orm.scoping import scoped_session
 from sqlalchemy.pool import NullPool, PoolProxiedConnection
 from sqlalchemy.sql import ClauseElement
 
-from app.core.errors import DatabaseUnavailable, QuestionTooSlow, database_is_away
+from app.core.errors import Collided, DatabaseUnavailable, QuestionTooSlow, database_is_away
 from app.core.tenancy import tenant_id_or_none
 from app.extensions import db
 from app.settings import Settings, current_settings
@@ -384,6 +384,7 @@ def driver_cursor() -> Iterator[Any]:
     """The driver's own cursor within the present transaction, for what SQLAlchemy has no words for.
 
     Raises:
+        Collided: PostgreSQL let somebody else go first who waited for this.
         DatabaseUnavailable: PostgreSQL went away.
         QuestionTooSlow: a statement ran into its time-out.
     """
@@ -393,6 +394,8 @@ def driver_cursor() -> Iterator[Any]:
         yield cursor
     except QueryCanceled as error:
         raise QuestionTooSlow from error
+    except DeadlockDetected as error:
+        raise Collided from error
     except DriverError as error:
         if _is_lost(error):
             raise DatabaseUnavailable from error

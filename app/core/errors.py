@@ -184,13 +184,15 @@ class RequestTimeout(DomainError):
 
 
 class Busy(Unavailable):
-    """Too many large bodies are on their way in."""
+    """Too many large bodies are on their way in, or too many want to change the same at once."""
 
     code = "busy"
 
-    def __init__(self) -> None:
+    def __init__(
+        self, detail: str = "Too many large bodies are on their way in at the moment; try again shortly."
+    ) -> None:
         """Say so, with the pause after which a try is worth it."""
-        super().__init__("Too many large bodies are on their way in at the moment; try again shortly.")
+        super().__init__(detail)
 
 
 def raises(*errors: type[DomainError]) -> Callable[[_View], _View]:
@@ -296,6 +298,9 @@ def _database_error(error: DBAPIError) -> Response:
     if isinstance(error.orig, pg.QueryCanceled):
         log.warning("database.statement_timeout")
         return _domain_error(QuestionTooSlow())
+    if isinstance(error.orig, pg.DeadlockDetected):
+        log.warning("database.deadlock")
+        return _domain_error(Collided())
     if database_is_away(error):
         log.warning("database.unavailable", extra={"error": type(error.orig).__name__})
         return _domain_error(DatabaseUnavailable())
@@ -320,6 +325,14 @@ class DatabaseUnavailable(Unavailable):
     def __init__(self) -> None:
         """Say so, with the pause after which a try is worth it."""
         super().__init__("The database does not answer at the moment; try again shortly.")
+
+
+class Collided(Busy):
+    """Two changes waited for each other, and PostgreSQL let the other one go first."""
+
+    def __init__(self) -> None:
+        """Say that nothing has happened."""
+        super().__init__("Somebody else changed the same at the same time. Nothing was done; try again.")
 
 
 class QuestionTooSlow(Unavailable):

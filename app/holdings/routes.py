@@ -270,10 +270,15 @@ def show_copy_of_barcode(barcode: str) -> Response:
     return json_response(copy)
 
 
+def _hold_copy(copy_id: str) -> None:
+    """Keep loans and holds from moving it between the comparison and the write."""
+    queries.locked_copy(parse_id(copy_id))
+
+
 @blp.patch("/tenants/<slug>/copies/<copy_id>")
 @requires(Permission.HOLDINGS_WRITE)
 @raises(service.BarcodeTaken, service.StatusNotAllowed)
-@if_match(show_copy)
+@if_match(show_copy, hold=_hold_copy)
 @blp.arguments(CopyChangesSchema, example={"status": "lost", "location": None})
 @blp.response(200, CopySchema)
 def update_copy(body: dict[str, Any], copy_id: str) -> Response:
@@ -290,7 +295,7 @@ def update_copy(body: dict[str, Any], copy_id: str) -> Response:
 @blp.delete("/tenants/<slug>/copies/<copy_id>")
 @requires(Permission.HOLDINGS_WRITE)
 @raises(service.CopyInUse)
-@if_match(show_copy)
+@if_match(show_copy, hold=_hold_copy)
 @blp.response(204)
 def delete_copy(copy_id: str) -> Response:
     """Strike a copy off the register

@@ -377,7 +377,8 @@ def lock_reader(user_id: UUID) -> bool:
     """Hold a reader, whom nothing is lent to meanwhile; True where there is one, who is not kept out."""
     theirs = (_readers.c.tenant_id == _users.c.tenant_id) & (_readers.c.id == _users.c.id)
     held = select(_users.c.is_active).join(_readers, theirs).where(own(_readers.c), _readers.c.id == user_id)
-    return bool(db.session.scalar(held.with_for_update(of=_readers)))
+    # The row that others refer to, as in erasing: so nobody holds the one and waits for the other.
+    return bool(db.session.scalar(held.with_for_update(of=_users, key_share=True)))
 
 
 def user_by_email(email: str, *, lock: bool = False) -> User | None:
@@ -393,8 +394,9 @@ def user_by_username(username: str) -> User | None:
 def _person(found_by: ColumnElement[bool], *, lock: bool) -> User | None:
     if lock:
         # The row alone, first: a statement that has waited for a lock sees the newest of the row it locks, but of those
-        # that it joins what they were before.
-        db.session.execute(select(_users.c.id).where(own(_users.c), found_by).with_for_update())
+        # that it joins what they were before. Whoever only names them need not wait: of an answer that is kept, the
+        # book is held already, which is held after the person.
+        db.session.execute(select(_users.c.id).where(own(_users.c), found_by).with_for_update(key_share=True))
     statement = select(User).where(own(User), found_by)
     return db.session.scalar(statement, execution_options={"populate_existing": lock})
 

@@ -1,4 +1,7 @@
-"""Lending is a function in the database: PostgreSQL keeps its plans, which took longer to make than to run."""
+"""Lending is a function in the database: PostgreSQL keeps its plans, which took longer to make than to run.
+
+With it, what the tables of circulation lacked.
+"""
 
 from alembic import op
 
@@ -29,13 +32,14 @@ DECLARE
     lent_barcode text;
     hold uuid;
     held_copy uuid;
+    moment timestamptz;
 BEGIN
     -- The reader before the book, as everybody does; nobody gets past the limit by asking twice at once.
     SELECT t.loan_days, t.max_loans_per_reader INTO days, most
     FROM readers r
     JOIN users u ON u.tenant_id = r.tenant_id AND u.id = r.id AND u.is_active
     JOIN tenants t ON t.id = r.tenant_id
-    WHERE r.tenant_id = own AND r.id = reader FOR NO KEY UPDATE OF r;
+    WHERE r.tenant_id = own AND r.id = reader FOR NO KEY UPDATE OF u;
     IF NOT FOUND THEN
         RETURN;
     END IF;
@@ -53,7 +57,9 @@ BEGIN
         END IF;
         -- While this waited, two books became one, and the copy is of the other.
     END LOOP;
-    -- From here on, each statement sees what there was when the book was held.
+    -- From here on, each statement sees what there was when the book was held; so the loan begins then, after the end of
+    -- the one before, and not when the transaction did.
+    moment := clock_timestamp();
     IF (SELECT count(*) FROM loans l WHERE l.tenant_id = own AND l.reader_id = reader AND l.returned_at IS NULL) >= most
     THEN
         RETURN;
@@ -74,8 +80,8 @@ BEGIN
         WHERE h.tenant_id = own AND h.id = hold;
     END IF;
     RETURN QUERY
-        INSERT INTO loans AS l (tenant_id, id, book_id, copy_id, reader_id, due_at)
-        VALUES (own, new_loan, wanted_book, lent_copy, reader, now() + make_interval(days => days))
+        INSERT INTO loans AS l (tenant_id, id, book_id, copy_id, reader_id, borrowed_at, due_at)
+        VALUES (own, new_loan, wanted_book, lent_copy, reader, moment, moment + make_interval(days => days))
         RETURNING l.id, l.reader_id, l.book_id, called, l.copy_id, lent_barcode, 'active', l.borrowed_at, l.due_at,
             l.returned_at, l.renewals, hold, held_copy;
 END
@@ -84,7 +90,14 @@ $$
 
 
 def upgrade() -> None:
-    """Make the function."""
+    """Make the function, let no loan end before it began, and let indexes find holds by book and status."""
+    # The wall stands in the owner's way as well.
+    op.execute("ALTER TABLE loans NO FORCE ROW LEVEL SECURITY")
+    op.execute("UPDATE loans SET returned_at = borrowed_at WHERE returned_at < borrowed_at")
+    op.execute("ALTER TABLE loans FORCE ROW LEVEL SECURITY")
+    op.create_check_constraint("returned_at", "loans", "returned_at >= borrowed_at")
+    op.create_index("ix_holds_book", "holds", ["tenant_id", "book_id"])
+    op.create_index("ix_holds_status", "holds", ["tenant_id", "status", "placed_at", "id"])
     op.execute(_LEND)
     op.execute("REVOKE ALL ON FUNCTION lend_copy(uuid, uuid, text, uuid, uuid) FROM PUBLIC")
     op.execute("GRANT EXECUTE ON FUNCTION lend_copy(uuid, uuid, text, uuid, uuid) TO library_app")
@@ -92,4 +105,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Take it away."""
+    op.drop_index("ix_holds_status", table_name="holds")
+    op.drop_index("ix_holds_book", table_name="holds")
+    op.drop_constraint(op.f("ck_loans_returned_at"), "loans", type_="check")
     op.execute("DROP FUNCTION lend_copy(uuid, uuid, text, uuid, uuid)")

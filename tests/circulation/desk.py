@@ -22,9 +22,9 @@ class Desk:
 
     library: Library
 
-    def book(self, *, copies: int = 0, title: str = "Dune") -> str:
+    def book(self, *, copies: int = 0, title: str = "Dune", **fields: Any) -> str:
         """A new book with so many copies; its id."""
-        made = self.library.post("/books", {"title": title, "authors": [{"name": "Frank Herbert"}]})
+        made = self.library.post("/books", {"title": title, "authors": [{"name": "Frank Herbert"}], **fields})
         assert made.status_code == 201, made.text
         for _ in range(copies):
             self.copy(made.json["id"])
@@ -113,6 +113,7 @@ WRONG = {
         WHERE l.book_id <> c.book_id""",
     "nothing is on the shelf that somebody waits for": """
         SELECT h.id FROM holds h JOIN copies c ON c.tenant_id = h.tenant_id AND c.book_id = h.book_id
+        JOIN users u ON u.tenant_id = h.tenant_id AND u.id = h.reader_id AND u.is_active
         WHERE h.status = 'queued' AND c.status = 'available'""",
 }
 

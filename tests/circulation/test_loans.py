@@ -12,6 +12,7 @@ from sqlalchemy.engine import Engine
 from tests.auth.people import execute, told
 from tests.circulation.desk import Desk
 from tests.conftest import Library, Person
+from tests.ingestion.conftest import wait_until
 
 NOBODY = "01980000-0000-7000-8000-000000000000"
 
@@ -148,6 +149,48 @@ def test_a_request_that_is_repeated_lends_once(desk: Desk, anna: Person) -> None
     assert (first.status_code, second.status_code, first.json) == (201, 201, second.json)
     assert second.headers["Idempotent-Replayed"] == "true"
     assert desk.counts(body["book_id"]) == (2, 1, 1)
+
+
+def test_a_loan_begins_when_the_one_before_is_over(desk: Desk, anna: Person, bob: Person, owner: Engine) -> None:
+    book = desk.book(copies=1)
+    loan = desk.lent(anna, book_id=book)
+
+    with ThreadPoolExecutor(2) as pool, owner.begin() as connection:
+        # Both transactions have begun before the book is theirs.
+        connection.execute(text("SELECT FROM books WHERE id = :book FOR UPDATE"), {"book": book})
+        back = pool.submit(desk.give_back, loan)
+        wait_until(lambda: waiting(owner) == 1, seconds=10, what="whoever brings it back waits")
+        again = pool.submit(desk.lend, bob, book_id=book)
+        wait_until(lambda: waiting(owner) == 2, seconds=10, what="whoever wants it waits")
+        connection.commit()
+        assert (back.result().status_code, again.result().status_code) == (200, 201)
+
+    [(returned_at,), (borrowed_at,)] = execute(
+        owner, "SELECT coalesce(returned_at, borrowed_at) FROM loans ORDER BY borrowed_at"
+    )
+    assert returned_at <= borrowed_at
+
+
+def waiting(owner: Engine) -> int:
+    """How many wait for a lock."""
+    [(count,)] = execute(owner, "SELECT count(*) FROM pg_locks WHERE NOT granted")
+    return int(count)
+
+
+def test_a_kiosk_sees_what_a_copy_is_lent_to_and_no_more(desk: Desk, anna: Person) -> None:
+    book = desk.book(copies=1)
+    past = desk.lent(anna, book_id=book)
+    desk.give_back(past)
+    barcode = desk.library.get(f"/books/{book}/copies").json["items"][0]["barcode"]
+    loan = desk.lent(anna, barcode=barcode)
+    desk.held(book, by=desk.library.person("reader"))
+
+    assert [each["id"] for each in desk.library.get(f"/loans?barcode={barcode}", role="kiosk").json["items"]] == [
+        loan["id"]
+    ]
+    assert desk.library.get(f"/loans?reader_id={anna.id}", role="kiosk").status_code == 403
+    assert desk.library.get(f"/loans?barcode={barcode}&status=returned", role="kiosk").json["items"] == []
+    assert desk.library.get("/holds", role="kiosk").json["items"] == []
 
 
 # — renewing ———————————————————————————————————————————————————————————————————————————————————————

@@ -19,10 +19,12 @@ from app.core.security import SYSTEM, acting_as
 from app.core.tenancy import tenant
 from app.extensions import db
 from app.holdings import service as holdings
+from tests.auth.people import execute
 from tests.circulation.desk import Desk, faults
 from tests.conftest import Library
 
 READERS, COPIES, MOST_LOANS = 3, 2, 2
+ISBNS = ("9780441172719", "9780141439587")
 _Steps = list[tuple[str, int, int, int]]
 _STEPS = st.lists(
     st.tuples(
@@ -48,6 +50,14 @@ class Model:
     renewals: dict[tuple[int, int], int] = field(default_factory=dict)
     # When somebody has begun to wait for a book.
     came: dict[tuple[int, int], int] = field(default_factory=dict)
+    # What the collection has of each book: in all, and on the shelf.
+    listed: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0), (0, 0)])
+
+    def put(self, book: int, reader: int) -> bool:
+        """Let the collection have copies of this book, and of no other."""
+        self.listed = [(0, 0), (0, 0)]
+        self.listed[book] = (reader + 1, reader)
+        return True
 
     def copies(self, book: int, kind: str, reader: int | None = None) -> list[tuple[int, int]]:
         """A book's copies that are there, in the order of their making."""
@@ -138,7 +148,9 @@ class Building:
         """Two books of two copies each, and readers."""
         desk = Desk(library)
         library.patch("", {"settings": {"max_loans_per_reader": MOST_LOANS}}, role="admin")
-        self.books = [UUID(desk.book(title=title)) for title in ("Dune", "Emma")]
+        self.books = [
+            UUID(desk.book(title=title, isbns=[isbn])) for title, isbn in zip(("Dune", "Emma"), ISBNS, strict=True)
+        ]
         self.copies = {
             (book, copy): UUID(desk.copy(str(self.books[book]))["id"]) for book in (0, 1) for copy in range(COPIES)
         }
@@ -195,6 +207,7 @@ def test_whatever_happens_the_library_is_as_the_model_says(building: Building, o
 
     assert {each: building.place(each) for each in model.place} == model.place
     assert {book: building.queue(book) for book in (0, 1)} == model.queue
+    assert listed(owner) == model.listed
     assert faults(owner) == {}
 
 
@@ -209,7 +222,7 @@ def in_model(step: str, model: Model, reader: int, copy: tuple[int, int]) -> boo
         "cancel": lambda: model.cancel(reader, copy[0]),
         "lose": lambda: model.lose(copy),
         "find": lambda: model.find(copy),
-        "list": lambda: True,
+        "list": lambda: model.put(copy[0], reader),
     }
     return steps[step]()
 
@@ -218,7 +231,7 @@ def in_library(step: str, building: Building, reader: int, copy: tuple[int, int]
     """The same in the library."""
     person, book_id, copy_id = building.readers[reader], building.books[copy[0]], building.copies[copy]
     loan, hold = building.loan_of(copy), building.hold_of(reader, copy[0])
-    rows = [{"isbn": "9780441172719", "copies_total": reader + 1, "copies_available": reader}]
+    rows = [{"isbn": ISBNS[copy[0]], "copies_total": reader + 1, "copies_available": reader}]
     steps: dict[str, Callable[[], object]] = {
         "lend": lambda: service.check_out(reader_id=person, by="book_id", wanted=book_id),
         "lend this": lambda: service.check_out(reader_id=person, by="copy_id", wanted=copy_id),
@@ -237,8 +250,14 @@ def in_library(step: str, building: Building, reader: int, copy: tuple[int, int]
     return True
 
 
+def listed(owner: Engine) -> list[tuple[int, int]]:
+    """What the books count of what the collection has of them."""
+    return [tuple(each) for each in execute(owner, "SELECT listed_total, listed_available FROM books ORDER BY title")]
+
+
 def tidy_up(building: Building) -> None:
-    """Put all copies back on the shelf."""
+    """Put all copies back on the shelf, and take all out of the collection."""
+    holdings.replace_items(building.shelf, [])
     for reader in range(READERS):
         for book in (0, 1):
             hold = building.hold_of(reader, book)

@@ -13,13 +13,14 @@ from sqlalchemy import text
 from sqlalchemy.engine import Engine
 
 from app.circulation import queries
-from app.circulation.queries import _LOAN, _LOANS_OF, _POPULAR_EVER, _POPULAR_SINCE
+from app.circulation.queries import _IS_WAITED_FOR, _LOAN, _LOANS_OF, _POPULAR_EVER, _POPULAR_SINCE
+from app.circulation.service.queues import _serving
 from app.core.clock import utc_now
-from app.core.database import Question
+from app.core.database import Question, transaction
 from app.core.pagination import Listing
 from app.core.tenancy import tenant as as_tenant
 from app.extensions import db
-from tests.explained import nodes, plan_of
+from tests.explained import nodes, plan_of, plan_of_command
 from tests.large import app_over, assert_frugal
 
 pytestmark = pytest.mark.timeout(300)
@@ -71,6 +72,13 @@ FILLED: Final = (
     SELECT :tenant, gen_random_uuid(), md5(:slug || 'b' || 5 * (1 + n % (:loans / 100)))::uuid,
         md5(:slug || 'r' || n)::uuid, now() - n * interval '1 minute'
     FROM generate_series(1, :loans / 20) AS n
+    """,
+    # Of those that are over there are many more.
+    """
+    INSERT INTO holds (tenant_id, id, book_id, reader_id, status, placed_at, ended_at)
+    SELECT :tenant, gen_random_uuid(), md5(:slug || 'b' || 1 + n % (:loans / 20))::uuid,
+        md5(:slug || 'r' || 1 + n % (:loans / 20))::uuid, 'fulfilled', now() - interval '1 year', now()
+    FROM generate_series(1, :loans / 2) AS n
     """,
     """
     UPDATE books SET times_borrowed = counted.loans
@@ -170,6 +178,15 @@ def test_one_loan_is_found_by_its_key(in_large: None) -> None:
 
 def test_what_somebody_has_borrowed_is_found_by_an_index(in_large: None) -> None:
     assert_frugal(plan_of(_LOANS_OF, user_id=one("readers")), most=MOST_BLOCKS)
+
+
+def test_a_queue_is_found_by_the_index_of_those_who_wait(in_large: None) -> None:
+    book = one("books", "title = 'Title 5'")
+
+    # As commands ask, whose connections may go through tables.
+    with transaction():
+        assert_frugal(plan_of(_IS_WAITED_FOR, book_id=book), most=50)
+        assert_frugal(plan_of_command(_serving(), of_book=book), most=500)
 
 
 def test_what_is_popular_is_counted_from_an_index(in_large: None) -> None:

@@ -302,6 +302,8 @@ def test_what_is_somebodys_own_is_erased_with_them(
     assert erased["collections"] == 1
     with owner.connect() as connection:
         assert list(connection.scalars(text("SELECT isbn FROM collection_items"))) == [HOBBIT]
+        # What only they had is not looked up any more.
+        assert list(connection.scalars(text("SELECT isbn FROM wanted_isbns"))) == [HOBBIT]
 
 
 def test_the_answer_that_a_repetition_gets_is_forgotten_with_the_owner(

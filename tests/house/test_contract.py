@@ -58,6 +58,8 @@ def test_a_role_may_what_its_permissions_say(app: Flask, library: Library, thing
         may = permission in ROLE_PERMISSIONS[Role(role)]
         if permission is None or (may and operation.method != "GET") or operation.path.endswith("/stream"):
             continue
+        if role == "kiosk" and operation.path.endswith("/loans"):
+            continue  # it may where it says of which copy; docs/access.md has that
         answer = call(app, operation, library.slug, things, headers)
         assert (answer.status_code == 403) is not may, f"{role}: {operation.name} {answer.text}"
         if not may:

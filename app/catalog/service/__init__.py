@@ -8,7 +8,7 @@ set, while `counts` holds the numbers of copies still.
 
 from __future__ import annotations
 
-from app.catalog.service.books import create_book, delete_book, update_book
+from app.catalog.service.books import create_book, delete_book, follow_removals, update_book
 from app.catalog.service.counts import hold_counts
 from app.catalog.service.errors import BookInUse, IsbnTaken
 from app.catalog.service.merges import follow_merges, record_redirects
@@ -24,6 +24,7 @@ __all__ = [
     "create_book",
     "delete_book",
     "follow_merges",
+    "follow_removals",
     "hold_counts",
     "lock_works",
     "mark_deleted_upstream",

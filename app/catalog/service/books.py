@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
@@ -23,6 +24,14 @@ from app.core.tenancy import own
 from app.events import service as events
 
 _BOOKS: Final = table_of(Book)
+Follower = Callable[[UUID], None]
+_followers: Final[list[Follower]] = []
+
+
+def follow_removals(follow: Follower) -> Follower:
+    """Register what a domain above does before a book is removed by hand, given its id."""
+    _followers.append(follow)
+    return follow
 
 
 def create_book(*, source: BookSource = BookSource.MANUAL, **fields: Any) -> UUID:
@@ -94,17 +103,19 @@ def delete_book(book_id: UUID | None) -> None:
 
     Raises:
         NotFound: this tenant has no such book.
-        BookInUse: copies of it are on loan.
+        BookInUse: copies of it are on loan, or wait for readers.
     """
     mine = own(_BOOKS.c) & (_BOOKS.c.id == one_id("book_id"))
-    copies = select(_BOOKS.c.copies_total, _BOOKS.c.copies_available).where(mine).with_for_update()
+    copies = select(_BOOKS.c.id, _BOOKS.c.copies_total, _BOOKS.c.copies_available).where(mine).with_for_update()
     with transaction():
         share_counts()
         found = run(copies, book_id=book_id)
         if not found:
             raise NotFound("There is no such book.")
         if found[0].copies_total > found[0].copies_available:
-            raise BookInUse("Copies of this book are on loan; it can be deleted when they are back.")
+            raise BookInUse("Copies of this book are on loan, or set aside for readers; delete it when they are back.")
+        for follow in _followers:
+            follow(found[0].id)
         run(delete(_BOOKS).where(mine), book_id=book_id)
         events.record("book.deleted", subject_id=book_id)
         touch(Generation.CATALOGUE)

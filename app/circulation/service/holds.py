@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Subquery, func, select, update
 
+from app.catalog import queries as books
 from app.catalog import service as catalog
 from app.circulation import queries
 from app.circulation.models import Hold, HoldStatus, Loan
 from app.circulation.service.errors import AlreadyOnHold, AlreadyOnLoan, HoldEnded
 from app.circulation.service.lending import NO_SUCH_READER
 from app.circulation.service.queues import free_copies, serve_queue
+from app.circulation.service.trail import record
 from app.core.cache import Generation, touch
 from app.core.clock import new_id, utc_now
 from app.core.database import transaction
@@ -20,7 +22,6 @@ from app.core.errors import Forbidden, Invalid, NotFound
 from app.core.security import Permission, current_actor
 from app.core.sets import one_id, run, table_of
 from app.core.tenancy import own
-from app.events import service as events
 from app.holdings import queries as holdings
 from app.holdings.models import Copy, CopyStatus
 from app.holdings.service import follow_copies
@@ -48,7 +49,10 @@ def place_hold(*, book_id: UUID, reader_id: UUID | None) -> UUID:
         if not people.lock_reader(reader_id):
             raise Invalid.field("reader_id", NO_SUCH_READER)
         if not holdings.lock_book(book_id):
-            raise Invalid.field("book_id", "There is no such book.")
+            survivor_id = books.survivor_of(book_id)
+            if survivor_id is None or not holdings.lock_book(survivor_id):
+                raise Invalid.field("book_id", "There is no such book.")
+            book_id = survivor_id
         if queries.waits_for(reader_id, book_id):
             raise AlreadyOnHold("The reader waits for this book already.")
         if queries.has_on_loan(reader_id, book_id):
@@ -57,7 +61,7 @@ def place_hold(*, book_id: UUID, reader_id: UUID | None) -> UUID:
         hold = Hold(id=new_id(), book_id=book_id, reader_id=reader_id, placed_at=func.clock_timestamp())
         session.add(hold)
         session.flush()
-        events.record("hold.placed", subject_id=hold.id)
+        record("hold.placed", subject_id=hold.id, book_id=str(book_id))
         serve_queue(book_id)
         touch(Generation.CATALOGUE)
     return hold.id
@@ -84,9 +88,9 @@ def expire_holds() -> int:
     expired = 0
     for hold_id in queries.expired_holds(limit=_MOST_EXPIRED):
         with transaction():
-            hold = _held(hold_id)
-            # It may have been fetched in the last moment.
-            if hold.expires_at is not None and hold.expires_at < utc_now():
+            hold = _held_if_there(hold_id)
+            # It may have been fetched in the last moment, or be gone with the reader.
+            if hold is not None and hold.expires_at is not None and hold.expires_at < utc_now():
                 _end(hold, HoldStatus.EXPIRED)
                 expired += 1
     return expired
@@ -121,11 +125,15 @@ def _held(hold_id: UUID | None) -> Hold:
     Raises:
         NotFound: this tenant has no such hold.
     """
-    book_id = holdings.lock_book_of(lambda: queries.book_of_hold(hold_id))
-    hold = queries.hold(hold_id, lock=True) if book_id else None
+    hold = _held_if_there(hold_id)
     if hold is None:
         raise NotFound("There is no such hold.")
     return hold
+
+
+def _held_if_there(hold_id: UUID | None) -> Hold | None:
+    book_id = holdings.lock_book_of(lambda: queries.book_of_hold(hold_id))
+    return queries.hold(hold_id, lock=True) if book_id else None
 
 
 def _end(hold: Hold, status: HoldStatus) -> None:
@@ -134,7 +142,7 @@ def _end(hold: Hold, status: HoldStatus) -> None:
     hold.status, hold.copy_id, hold.expires_at, hold.ended_at = status, None, None, utc_now()
     with transaction() as session:
         session.flush()
-        events.record(f"hold.{status}", subject_id=hold.id)
+        record(f"hold.{status}", subject_id=hold.id, book_id=str(hold.book_id))
         if copy_id is not None:
             free_copies([copy_id])
             serve_queue(hold.book_id)
@@ -148,49 +156,64 @@ def _end(hold: Hold, status: HoldStatus) -> None:
 def _follow_copy(copy: Copy, before: CopyStatus | None) -> None:
     """End the loan of a copy that is lost, let whoever it waited for wait on, and give what is free to the first."""
     if before is CopyStatus.ON_LOAN:
-        over = update(_LOANS).values(returned_at=func.now()).returning(_LOANS.c.id)
+        over = update(_LOANS).values(returned_at=func.clock_timestamp()).returning(_LOANS.c.id)
         open_one = (own(_LOANS.c), _LOANS.c.copy_id == one_id("of_copy"), _LOANS.c.returned_at.is_(None))
         for (loan_id,) in run(over.where(*open_one), of_copy=copy.id):
-            events.record("loan.returned", subject_id=loan_id, copy_id=str(copy.id), is_lost=True)
+            record("loan.returned", subject_id=loan_id, copy_id=str(copy.id), book_id=str(copy.book_id), is_lost=True)
     if before is CopyStatus.ON_HOLD:
-        again = update(_HOLDS).values(status=HoldStatus.QUEUED, copy_id=None, expires_at=None)
-        run(again.where(own(_HOLDS.c), _HOLDS.c.copy_id == one_id("of_copy")), of_copy=copy.id)
+        again = update(_HOLDS).values(status=HoldStatus.QUEUED, copy_id=None, expires_at=None).returning(_HOLDS.c.id)
+        for (hold_id,) in run(again.where(own(_HOLDS.c), _HOLDS.c.copy_id == one_id("of_copy")), of_copy=copy.id):
+            record("hold.queued_again", subject_id=hold_id, copy_id=str(copy.id), book_id=str(copy.book_id))
     serve_queue(copy.book_id)
 
 
 @catalog.follow_merges
 def _follow_merge(loser_id: UUID, survivor_id: UUID) -> None:
     """Let loans and queues of two books become one; whoever waited for both waits once, at the better place."""
-    for book_id in sorted((loser_id, survivor_id)):
-        holdings.lock_book(book_id)
     both = (own(_HOLDS.c), _HOLDS.c.book_id.in_([loser_id, survivor_id]), _HOLDS.c.ended_at.is_(None))
     # A copy that waits is better than any place.
     place = func.row_number().over(
         partition_by=_HOLDS.c.reader_id, order_by=[_HOLDS.c.copy_id.is_(None), _HOLDS.c.placed_at, _HOLDS.c.id]
     )
     ranked = select(_HOLDS.c.id, _HOLDS.c.copy_id, place.label("place")).where(*both).subquery()
-    doubled = (
-        update(_HOLDS)
-        .values(status=HoldStatus.CANCELLED, copy_id=None, expires_at=None, ended_at=func.now())
-        .where(own(_HOLDS.c), _HOLDS.c.id == ranked.c.id, ranked.c.place > 1)
-        .returning(_HOLDS.c.id, ranked.c.copy_id)
-    )
-    gone = run(doubled)
-    free_copies([each.copy_id for each in gone if each.copy_id is not None])
-    events.record_many("hold.cancelled", [(each.id, {}) for each in gone])
+    _cancel(select(ranked.c.id, ranked.c.copy_id).where(ranked.c.place > 1).subquery())
     for table in (_HOLDS, _LOANS):
         run(update(table).values(book_id=survivor_id).where(own(table.c), table.c.book_id == loser_id))
+    # Nobody waits for what they have.
+    borrowers = select(_LOANS.c.reader_id).where(
+        own(_LOANS.c), _LOANS.c.book_id == survivor_id, _LOANS.c.returned_at.is_(None)
+    )
+    has_it = (_HOLDS.c.book_id == survivor_id, _HOLDS.c.ended_at.is_(None), _HOLDS.c.reader_id.in_(borrowers))
+    _cancel(select(_HOLDS.c.id, _HOLDS.c.copy_id).where(own(_HOLDS.c), *has_it).subquery())
     serve_queue(survivor_id)
+
+
+@catalog.follow_removals
+def _follow_removal(book_id: UUID) -> None:
+    """End what is waited for of a book that is about to be removed."""
+    waiting = (own(_HOLDS.c), _HOLDS.c.book_id == book_id, _HOLDS.c.ended_at.is_(None))
+    _cancel(select(_HOLDS.c.id, _HOLDS.c.copy_id).where(*waiting).subquery())
+
+
+def _cancel(which: Subquery) -> None:
+    """Cancel holds, given by their ids and copies; what waited is on the shelf again."""
+    ended = {"status": HoldStatus.CANCELLED, "copy_id": None, "expires_at": None, "ended_at": func.now()}
+    cancelled = update(_HOLDS).values(ended).where(own(_HOLDS.c), _HOLDS.c.id == which.c.id)
+    gone = run(cancelled.returning(_HOLDS.c.id, _HOLDS.c.book_id, which.c.copy_id))
+    free_copies([each.copy_id for each in gone if each.copy_id is not None])
+    for each in gone:
+        record("hold.cancelled", subject_id=each.id, book_id=str(each.book_id))
 
 
 @members.lets_go
 def _let_go(user_id: UUID) -> None:
     """Give what waits for somebody who is about to be erased to the next."""
-    # Held before any book, as whoever lends does.
-    people.lock_reader(user_id)
-    # Several books are held one after the other.
-    catalog.hold_counts()
-    for hold_id in queries.waiting_holds_of(user_id):
+    # The person is held already, before any book, as by whoever lends.
+    waiting = queries.waiting_holds_of(user_id)
+    if len(waiting) > 1:
+        # Several books are held one after the other.
+        catalog.hold_counts()
+    for hold_id in waiting:
         _end(_held(hold_id), HoldStatus.CANCELLED)
 
 

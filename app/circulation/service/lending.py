@@ -14,6 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, func, select, update
 
+from app.catalog import queries as books
 from app.circulation import queries
 from app.circulation.models import Loan
 from app.circulation.service.errors import (
@@ -25,6 +26,7 @@ from app.circulation.service.errors import (
     RenewalLimitReached,
 )
 from app.circulation.service.queues import free_copies, serve_queue
+from app.circulation.service.trail import record
 from app.core.cache import Generation, touch
 from app.core.clock import new_id, utc_now
 from app.core.database import Question, transaction
@@ -32,7 +34,6 @@ from app.core.errors import Forbidden, Invalid, NotFound
 from app.core.security import Permission, current_actor
 from app.core.sets import one_id, run, table_of
 from app.core.tenancy import current_tenant_id, own
-from app.events import service as events
 from app.holdings import queries as holdings
 from app.holdings.models import CopyStatus
 from app.members import queries as people
@@ -76,11 +77,14 @@ def check_out(*, reader_id: UUID, by: str, wanted: Any) -> dict[str, Any]:
     with transaction():
         loan = _LEND.record(new_loan=new_id(), reader=reader_id, **{**_NONE, by: wanted})
         if loan is None:
+            survivor_id = books.survivor_of(wanted) if by == "book_id" else None
+            if survivor_id is not None:
+                return check_out(reader_id=reader_id, by=by, wanted=survivor_id)
             _refuse(reader_id, by=by, wanted=wanted)
         hold_id, held_copy_id = loan.pop("hold_id"), loan.pop("held_copy_id")
-        events.record("loan.created", subject_id=UUID(loan["id"]), copy_id=loan["copy_id"], book_id=loan["book_id"])
+        record("loan.created", subject_id=UUID(loan["id"]), copy_id=loan["copy_id"], book_id=loan["book_id"])
         if hold_id is not None:
-            events.record("hold.fulfilled", subject_id=UUID(hold_id))
+            record("hold.fulfilled", subject_id=UUID(hold_id), book_id=loan["book_id"])
         if held_copy_id not in (None, loan["copy_id"]):
             # The reader has taken another one than that which waited.
             free_copies([UUID(held_copy_id)])
@@ -97,12 +101,12 @@ def return_loan(loan_id: UUID | None) -> None:
     """
     with transaction():
         book_id = _hold_book_of(loan_id)
-        over = update(_LOANS).values(returned_at=func.now()).returning(_LOANS.c.copy_id)
+        over = update(_LOANS).values(returned_at=func.clock_timestamp()).returning(_LOANS.c.copy_id)
         open_one = (own(_LOANS.c), _LOANS.c.id == one_id("loan_id"), _LOANS.c.returned_at.is_(None))
         for (copy_id,) in run(over.where(*open_one), loan_id=loan_id):
             free_copies([copy_id])
             serve_queue(book_id)
-            events.record("loan.returned", subject_id=loan_id, copy_id=str(copy_id), book_id=str(book_id))
+            record("loan.returned", subject_id=loan_id, copy_id=str(copy_id), book_id=str(book_id))
             touch(Generation.CATALOGUE)
 
 
@@ -133,7 +137,7 @@ def renew_loan(loan_id: UUID | None) -> None:
         loan.due_at = max(loan.due_at, utc_now()) + timedelta(days=library.loan_days)
         loan.renewals += 1
         session.flush()
-        events.record("loan.renewed", subject_id=loan.id, renewals=loan.renewals)
+        record("loan.renewed", subject_id=loan.id, book_id=str(book_id), renewals=loan.renewals)
 
 
 def visible_loan(loan_id: UUID | None) -> dict[str, Any]:

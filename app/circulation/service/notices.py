@@ -31,12 +31,16 @@ _LOANS, _NOTICES = table_of(Loan), table_of(LoanNotice)
 
 
 def promise_notices() -> int:
-    """Promise the mails of the current tenant that are due; returns how many. What is left waits for the next time."""
-    with transaction():
-        promised = run(_promising())
-        for kind in NoticeKind:
-            mail.promise_many(kind, [each.loan_id for each in promised if each.kind == kind])
-    return len(promised)
+    """Promise the mails of the current tenant that are due; returns how many."""
+    promised = 0
+    while True:
+        with transaction():
+            some = run(_promising())
+            for kind in NoticeKind:
+                mail.promise_many(kind, [each.loan_id for each in some if each.kind == kind])
+        promised += len(some)
+        if len(some) < _MOST_AT_ONCE:
+            return promised
 
 
 def _promising() -> Any:

@@ -14,15 +14,17 @@ from uuid import UUID
 from sqlalchemy import Update, func, select, update
 
 from app.circulation.models import HOLD_TIME, Hold, HoldStatus
+from app.circulation.service.trail import record
 from app.core.sets import one_id, run, table_of, uuid_list
 from app.core.tenancy import own
-from app.events import service as events
 from app.holdings.models import Copy, CopyStatus
 from app.mail import service as mail
+from app.members.models import User
 
 HOLD_READY: Final = "hold_ready"
 _HOLDS: Final = table_of(Hold)
 _COPIES: Final = table_of(Copy)
+_USERS: Final = table_of(User)
 
 
 def serve_queue(book_id: UUID) -> None:
@@ -31,7 +33,7 @@ def serve_queue(book_id: UUID) -> None:
     if served:
         run(_set_aside(), holds=[each.id for each in served])
     for each in served:
-        events.record("hold.ready", subject_id=each.id, copy_id=str(each.copy_id))
+        record("hold.ready", subject_id=each.id, copy_id=str(each.copy_id), book_id=str(book_id))
         mail.promise(HOLD_READY, each.id)
 
 
@@ -44,7 +46,10 @@ def free_copies(copy_ids: Sequence[UUID]) -> None:
 @cache
 def _serving() -> Update:
     free = _numbered(_COPIES, order_by=[_COPIES.c.id], status=CopyStatus.AVAILABLE)
-    waiting = _numbered(_HOLDS, order_by=[_HOLDS.c.placed_at, _HOLDS.c.id], status=HoldStatus.QUEUED)
+    # Whoever is kept out can't fetch it; they keep their place.
+    may_come = select(_USERS.c.id).where(own(_USERS.c), _USERS.c.id == _HOLDS.c.reader_id, _USERS.c.is_active).exists()
+    waits = (_HOLDS.c.ended_at.is_(None), may_come)
+    waiting = _numbered(_HOLDS, *waits, order_by=[_HOLDS.c.placed_at, _HOLDS.c.id], status=HoldStatus.QUEUED)
     return (
         update(_HOLDS)
         .values(status=HoldStatus.READY, copy_id=free.c.id, expires_at=func.now() + HOLD_TIME)
@@ -53,10 +58,10 @@ def _serving() -> Update:
     )
 
 
-def _numbered(table: Any, *, order_by: list[Any], status: str) -> Any:
+def _numbered(table: Any, *narrowed: Any, order_by: list[Any], status: str) -> Any:
     place = func.row_number().over(order_by=order_by).label("place")
-    rows = select(table.c.id, place).where(own(table.c), table.c.book_id == one_id("of_book"), table.c.status == status)
-    return rows.subquery()
+    of_book = (own(table.c), table.c.book_id == one_id("of_book"), table.c.status == status)
+    return select(table.c.id, place).where(*of_book, *narrowed).subquery()
 
 
 @cache

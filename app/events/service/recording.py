@@ -23,13 +23,19 @@ _RECORD: Final = insert(table_of(UnsealedEvent)).from_select(["tenant_id", "even
 
 
 def record(
-    event_type: str, *, subject_id: UUID | None = None, level: EventLevel = EventLevel.INFO, **data: Any
+    event_type: str,
+    *,
+    subject_id: UUID | None = None,
+    level: EventLevel = EventLevel.INFO,
+    names_actor: bool = True,
+    **data: Any,
 ) -> None:
     """Write one event into the present transaction; `data` is ids, names of fields and numbers, nothing personal.
 
     A type is what it happened to and, after a dot, what happened: `book.updated`. The first is the subject's kind.
+    `names_actor` is False where even who did it would tell too much: then the event says no more than what they are.
     """
-    record_many(event_type, [(subject_id, data)], level=level)
+    record_many(event_type, [(subject_id, data)], level=level, names_actor=names_actor)
 
 
 def record_many(
@@ -37,6 +43,7 @@ def record_many(
     subjects: Iterable[tuple[UUID | None, Mapping[str, Any]]],
     *,
     level: EventLevel = EventLevel.INFO,
+    names_actor: bool = True,
 ) -> None:
     """Write one event of a type for each (subject, data), in one statement."""
     actor = current_actor()
@@ -44,7 +51,7 @@ def record_many(
         "type": event_type,
         "level": level,
         "actor_kind": actor.kind,
-        "actor_id": actor.id,
+        "actor_id": actor.id if names_actor else None,
         "request_id": log_context().get("request_id"),
     }
     rows = [{**shared, "id": new_id(), "subject_id": subject, "data": data} for subject, data in subjects]

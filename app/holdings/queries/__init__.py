@@ -10,6 +10,7 @@ from app.holdings.queries.collections import (
     COLLECTIONS,
     collections_of,
     locked_collection,
+    locked_collections_of,
     visible_collection,
     visible_collections,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "lock_book",
     "lock_book_of",
     "locked_collection",
+    "locked_collections_of",
     "locked_copy",
     "narrowed_by",
     "present_items",

@@ -60,6 +60,12 @@ def locked_collection(collection_id: UUID | None) -> Collection | None:
     return db.session.scalar(statement)
 
 
+def locked_collections_of(user_id: UUID) -> list[Collection]:
+    """What somebody has at home, all of it held: nobody else changes it meanwhile."""
+    mine = select(Collection).where(own(Collection), Collection.owner_id == user_id)
+    return list(db.session.scalars(mine.order_by(Collection.id).with_for_update()))
+
+
 def _sees_all(actor: Actor) -> bool:
     return actor.may(Permission.HOLDINGS_WRITE) or actor.may(Permission.USERS_READ)
 

@@ -22,6 +22,14 @@ members.personal("collections")(queries.collections_of)
 members.personal("collection_items")(queries.items_of)
 
 
+@members.lets_go
+def _let_go(user_id: UUID) -> None:
+    """Empty the collections of somebody who is about to be erased: what only they had is not looked up any more."""
+    # All of them before the counts, as whoever synchronises one does; circulation, which follows, may hold these.
+    for collection in queries.locked_collections_of(user_id):
+        remove_items(collection, queries.surplus_isbns(collection.id, beside=()))
+
+
 def create_collection(*, name: str, description: str | None = None, owner_id: UUID | None = None) -> UUID:
     """Make a collection, the library's or somebody's own; answers its id.
 

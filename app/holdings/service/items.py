@@ -30,6 +30,8 @@ def write_items(collection: Collection, contents: Mapping[str, Mapping[str, Any]
 def remove_items(collection: Collection, isbns: Sequence[str]) -> None:
     """Take items out of a collection; what the library then holds nowhere is not looked up any more."""
     if isbns:
+        # Whoever adds one elsewhere comes before or after.
+        catalog.hold_counts()
         mine = own(_ITEMS.c) & (_ITEMS.c.collection_id == one_id("collection_id"))
         named = _ITEMS.c.isbn == func.any(text_list("isbns"))
         run(delete(_ITEMS).where(mine, named), collection_id=collection.id, isbns=list(isbns))
