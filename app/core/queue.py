@@ -74,6 +74,7 @@ QUEUE_OF = {
     TaskName.CIRCULATION_EXPIRE_HOLDS: QueueName.UPKEEP,
     TaskName.CIRCULATION_NOTICES: QueueName.UPKEEP,
     TaskName.INVENTORY_MONTHS: QueueName.UPKEEP,
+    TaskName.LABELS_BY_RULES: QueueName.UPKEEP,
 }
 
 # Workers renew it with every heartbeat of theirs (each 2 s); `/health` says there is none once it has run out.

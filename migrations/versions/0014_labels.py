@@ -37,7 +37,7 @@ def upgrade() -> None:
     op.execute("ALTER TABLE books NO FORCE ROW LEVEL SECURITY")
     op.execute("INSERT INTO books_to_label (tenant_id, book_id) SELECT tenant_id, id FROM books")
     op.execute("ALTER TABLE books FORCE ROW LEVEL SECURITY")
-    for statement in row_level_security("books_to_label", rights="SELECT, INSERT, DELETE"):
+    for statement in row_level_security("books_to_label"):
         op.execute(statement)
     op.execute(_QUEUE)
     op.execute(

@@ -1,8 +1,8 @@
 """What subjects and page counts say of a book, by rules that stand in one table. They are the lightest of origins.
 
-A rule is met where one of the book's subjects has one of its words, as whole words whatever their case. Of ages, the first
-rule that is met decides, so the particular ones stand before the general; moods are taken from each that is met, three at
-most. A hint in so many words, such as `Ages 8-12` or `Reading Level-Grade 3`, comes before all rules.
+A rule is met where one of the book's subjects has one of its words, as whole words whatever their case. Of ages, the
+first rule that is met decides, so the particular ones stand before the general; moods are taken from each that is met,
+three at most. A hint in so many words, such as `Ages 8-12` or `Reading Level-Grade 3`, comes before all rules.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from functools import cached_property
 from typing import Any, Final
 
 from app.labels.models import MOST_HUES, OLDEST_READER, Hue, ReadingAbility
+
+_EMERGENT, _EARLY = ReadingAbility.EMERGENT, ReadingAbility.EARLY
 
 
 @dataclass(frozen=True)
@@ -29,14 +31,18 @@ class Rule:
     def pattern(self) -> re.Pattern[str]:
         """What finds one of the words, which are separated by commas."""
         words = "|".join(re.escape(word.strip()) for word in self.words.split(","))
-        return re.compile(rf"\b(?:{words})\b", re.IGNORECASE)
+        return re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE)
 
 
 RULES: Final = (
     # For whom.
-    Rule("board book, board books", ages=(0, 3), ability=ReadingAbility.EMERGENT),
-    Rule("picture book, picture books, stories without words, alphabet books", (2, 6), ReadingAbility.EMERGENT),
-    Rule("easy reader, easy readers, beginning reader, beginning readers, readers (primary)", (5, 8), ReadingAbility.EARLY),
+    Rule("board book, board books", ages=(0, 3), ability=_EMERGENT),
+    Rule("picture book, picture books, stories without words, alphabet books", (2, 6), _EMERGENT),
+    Rule(
+        "easy reader, easy readers, beginning reader, beginning readers, readers (primary)",
+        (5, 8),
+        _EARLY,
+    ),
     Rule("chapter book, chapter books", (7, 10), ReadingAbility.TRANSITIONAL),
     Rule("middle grade, middle grades, middle-grade", (8, 12), ReadingAbility.SELF_EXTENDING),
     Rule("young adult, young adults, young adult fiction, teenagers' books", (12, 18), ReadingAbility.ADVANCED),
@@ -60,16 +66,16 @@ RULES: Final = (
 )
 # A child's book of at most so many pages asks for as much, where no rule has said so.
 PAGES: Final = (
-    (32, ReadingAbility.EMERGENT),
-    (64, ReadingAbility.EARLY),
+    (32, _EMERGENT),
+    (64, _EARLY),
     (128, ReadingAbility.TRANSITIONAL),
     (240, ReadingAbility.SELF_EXTENDING),
 )
 # Up to here a book is a child's, and its length says something of who can read it.
 _CHILDS_AGE: Final = 12
-_AGES: Final = re.compile(r"\bages?\s+(\d{1,2})(?:\s*(?:-|–|to)\s*(\d{1,2})|\s*(\+|and up))?", re.IGNORECASE)
+_AGES: Final = re.compile(r"\bages?\s+(\d{1,2})\b(?:\s*(?:-|–|to)\s*(\d{1,2})\b|\s*(\+|and up))?", re.IGNORECASE)
 # As the United States count school years: the first is that of six-year-olds.
-_GRADES: Final = re.compile(r"\bgrades?\s+(\d{1,2})(?:\s*(?:-|–|to)\s*(\d{1,2}))?\b", re.IGNORECASE)
+_GRADES: Final = re.compile(r"\bgrades?\s+(\d{1,2})\b(?:\s*(?:-|–|to)\s*(\d{1,2}))?\b", re.IGNORECASE)
 _LAST_GRADE, _AGE_BEFORE_GRADES = 12, 5
 
 

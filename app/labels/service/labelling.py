@@ -18,7 +18,7 @@ from app.core.sets import given, run, table_of, text_list, uuid_list
 from app.core.tenancy import own
 from app.events import service as events
 from app.labels.models import LABELS, WEIGHTS, BookToLabel, Origin, RowFault
-from app.labels.rules import proposed
+from app.labels.service.rules import proposed
 
 _BOOKS: Final = table_of(Book)
 _EDITIONS: Final = table_of(Edition)
