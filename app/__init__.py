@@ -31,6 +31,7 @@ DOMAINS = [
     "holdings",
     "inventory",
     "circulation",
+    "labels",
     "ingestion",
     "health",
     "demo",

@@ -34,6 +34,8 @@ SCHEDULE = {
     TaskName.UPKEEP_FORGET_SIGN_INS: HOUR,
     # Thirty days and an hour are as good as thirty days.
     TaskName.TENANTS_PURGE: HOUR,
+    # Whoever has ingested books sees their labels in a minute.
+    TaskName.LABELS_BY_RULES: 60 * SECOND,
     # Months are made well ahead, and one that was missed is made in the next hour.
     TaskName.INVENTORY_MONTHS: HOUR,
 }

@@ -55,6 +55,7 @@ class TaskName(StrEnum):
     CIRCULATION_EXPIRE_HOLDS = "circulation.expire_holds"
     CIRCULATION_NOTICES = "circulation.notices"
     INVENTORY_MONTHS = "inventory.make_months"
+    LABELS_BY_RULES = "labels.label_by_rules"
 
 
 # How long a message is worth taking; what is to be done stands in the database, and the sweep sends another message.
@@ -73,6 +74,7 @@ QUEUE_OF = {
     TaskName.CIRCULATION_EXPIRE_HOLDS: QueueName.UPKEEP,
     TaskName.CIRCULATION_NOTICES: QueueName.UPKEEP,
     TaskName.INVENTORY_MONTHS: QueueName.UPKEEP,
+    TaskName.LABELS_BY_RULES: QueueName.UPKEEP,
 }
 
 # Workers renew it with every heartbeat of theirs (each 2 s); `/health` says there is none once it has run out.

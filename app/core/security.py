@@ -34,6 +34,7 @@ class Permission(StrEnum):
     EVENTS_READ = "events:read"
     BOOKS_READ = "books:read"
     BOOKS_WRITE = "books:write"
+    LABELS_WRITE = "labels:write"
     HOLDINGS_READ = "holdings:read"
     HOLDINGS_WRITE = "holdings:write"
     LOANS_READ = "loans:read"
@@ -68,6 +69,7 @@ ADMIN_ROLES: Final = (Role.PLATFORM_ADMIN, Role.ADMIN)
 _READS = frozenset({Permission.TENANT_READ, Permission.BOOKS_READ, Permission.HOLDINGS_READ})
 _LIBRARIAN = _READS | {
     Permission.BOOKS_WRITE,
+    Permission.LABELS_WRITE,
     Permission.HOLDINGS_WRITE,
     Permission.LOANS_READ,
     Permission.LOANS_MANAGE,
@@ -96,7 +98,8 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.EDUCATOR: _EDUCATOR,
     Role.READER: _READS | {Permission.LOANS_READ, Permission.HOLDS_PLACE},
     Role.GUARDIAN: _READS | {Permission.LOANS_READ},
-    Role.LMS: _READS | {Permission.HOLDINGS_WRITE, Permission.INVENTORY_READ, Permission.INVENTORY_WRITE},
+    Role.LMS: _READS
+    | {Permission.HOLDINGS_WRITE, Permission.LABELS_WRITE, Permission.INVENTORY_READ, Permission.INVENTORY_WRITE},
     Role.KIOSK: _READS | {Permission.LOANS_READ, Permission.LOANS_MANAGE},
     Role.READ_ONLY: _READS,
 }

@@ -9,6 +9,7 @@ from app.catalog.schemas.books import (
     BookListSchema,
     BookSchema,
     CoverSchema,
+    LabelsSchema,
     VersionDiffSchema,
 )
 from app.catalog.schemas.found import BookSearchSchema
@@ -31,6 +32,7 @@ __all__ = [
     "CoverArguments",
     "CoverSchema",
     "Isbn",
+    "LabelsSchema",
     "NewBookSchema",
     "VersionDiffSchema",
 ]
