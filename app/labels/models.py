@@ -37,16 +37,6 @@ class Hue(StrEnum):
     INFORMATIVE = "informative"
 
 
-class ReadingAbility(StrEnum):
-    """How well one must read for a book, from the first words on."""
-
-    EMERGENT = "emergent"
-    EARLY = "early"
-    TRANSITIONAL = "transitional"
-    SELF_EXTENDING = "self_extending"
-    ADVANCED = "advanced"
-
-
 class Origin(StrEnum):
     """Who gives a label."""
 

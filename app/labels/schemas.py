@@ -8,17 +8,8 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from app.catalog.schemas import LabelsSchema
 from app.core.schemas import Flag, Items, StrictSchema, Text, WholeNumber
-from app.labels.models import (
-    LABELS,
-    LONGEST_SUMMARY,
-    MOST_HUES,
-    MOST_ITEMS,
-    OLDEST_READER,
-    Hue,
-    Origin,
-    ReadingAbility,
-    RowFault,
-)
+from app.labels.models import LABELS, LONGEST_SUMMARY, MOST_HUES, MOST_ITEMS, OLDEST_READER, Hue, Origin, RowFault
+from app.members.models import ReadingAbility
 
 _OF_EACH_KIND = "Leave it out to leave it as it is; null takes it away."
 

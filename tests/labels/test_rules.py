@@ -12,9 +12,10 @@ from app.core.security import SYSTEM, acting_as
 from app.core.tenancy import tenant
 from app.extensions import db
 from app.labels import service
-from app.labels.models import Hue, ReadingAbility
+from app.labels.models import Hue
 from app.labels.service.rules import PAGES, RULES, proposed
 from app.labels.tasks import label_by_rules
+from app.members.models import ReadingAbility
 from tests.catalog.reading import a_book, shelve
 from tests.conftest import Library
 from tests.labels.test_labels import book, label, labels_of

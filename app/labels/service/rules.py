@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from app.labels.models import MOST_HUES, OLDEST_READER, Hue, ReadingAbility
+from app.labels.models import MOST_HUES, OLDEST_READER, Hue
+from app.members.models import ReadingAbility
 
 _EMERGENT, _EARLY = ReadingAbility.EMERGENT, ReadingAbility.EARLY
 
