@@ -6,7 +6,6 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.tenancy import TenantScoped
@@ -62,17 +61,12 @@ class RowFault(StrEnum):
 
 
 class BookToLabel(TenantScoped, Model):
-    """A book that rules have not looked at since it came or changed; a trigger on books sees to that."""
+    """A book that rules have not looked at since it came or changed; a trigger on books sees to that.
+
+    There is no foreign key, which would be looked up for each of many books that come at once: of one that has gone
+    meanwhile, rules find nothing.
+    """
 
     __tablename__ = "books_to_label"
 
     book_id: Mapped[UUID] = mapped_column(primary_key=True)
-
-    __table_args__ = (
-        ForeignKeyConstraint(
-            ["tenant_id", "book_id"],
-            ["books.tenant_id", "books.id"],
-            name="fk_books_to_label_book",
-            ondelete="CASCADE",
-        ),
-    )

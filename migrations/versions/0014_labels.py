@@ -29,9 +29,6 @@ def upgrade() -> None:
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
         sa.Column("book_id", sa.Uuid(), nullable=False),
         sa.PrimaryKeyConstraint("tenant_id", "book_id", name=op.f("pk_books_to_label")),
-        sa.ForeignKeyConstraint(
-            ["tenant_id", "book_id"], ["books.tenant_id", "books.id"], name="fk_books_to_label_book", ondelete="CASCADE"
-        ),
     )
     # The wall stands in the owner's way as well.
     op.execute("ALTER TABLE books NO FORCE ROW LEVEL SECURITY")

@@ -130,6 +130,14 @@ def test_a_book_of_open_library_is_looked_at_as_well(library: Library) -> None:
     assert labels_of(library, str(made))["hues"] == ["dark_gritty"]
 
 
+def test_a_book_that_has_gone_meanwhile_is_nothing_to_look_at(library: Library) -> None:
+    library.delete(f"/books/{book(library)}")
+    made = book(library, subjects=["Horror stories"])
+
+    assert look(library) == 2
+    assert labels_of(library, made)["hues"] == ["dark_gritty"]
+
+
 def test_rules_never_overrule_anybody(library: Library) -> None:
     made = book(library, subjects=["Picture books", "Horror stories"])
     label(library, made, "model", hues=["inspiring"], max_age=9)
