@@ -267,6 +267,7 @@ def test_a_key_tells_who_it_belongs_to(library: Library) -> None:
             "holdings:write",
             "inventory:read",
             "inventory:write",
+            "labels:write",
             "tenant:read",
         ],
         "expires_at": SOON,

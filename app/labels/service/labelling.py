@@ -45,8 +45,11 @@ _NEXT: Final = (
     .order_by(_QUEUE.c.book_id)
     .limit(bindparam("most", type_=Integer()))
     .with_for_update(skip_locked=True)
+    # Once: as a mere condition it might be asked again for every row, and find others each time.
+    .cte("next")
+    .prefix_with("MATERIALIZED")
 )
-_TAKE: Final = delete(_QUEUE).where(own(_QUEUE.c), _QUEUE.c.book_id.in_(_NEXT)).returning(_QUEUE.c.book_id)
+_TAKE: Final = delete(_QUEUE).where(own(_QUEUE.c), _QUEUE.c.book_id == _NEXT.c.book_id).returning(_QUEUE.c.book_id)
 _SAYING: Final = select(_BOOKS.c.id, _BOOKS.c.subjects, _BOOKS.c.page_count).where(
     own(_BOOKS.c), _BOOKS.c.id == func.any(uuid_list("ids"))
 )
