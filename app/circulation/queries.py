@@ -1,7 +1,7 @@
 """Questions about loans and holds.
 
 Librarians see all of them; readers see their own, and guardians those of the readers linked to them. A kiosk sees any
-loan by its id, and what a copy is lent to now, but lists no reader's loans, and no holds.
+loan or hold by its id, and what a copy is lent to now, but lists no reader's loans, and no holds.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def visible_holds(**asked: Any) -> dict[str, Any]:
 def visible_hold(hold_id: UUID | None) -> dict[str, Any] | None:
     """One hold; none where the caller may not see it."""
     actor = current_actor()
-    return _HOLD.record(hold_id=hold_id, seen_by=actor.id, sees_all=_sees_readers(actor))
+    return _HOLD.record(hold_id=hold_id, seen_by=actor.id, sees_all=_lends(actor))
 
 
 # — what is popular ————————————————————————————————————————————————————————————————————————————————

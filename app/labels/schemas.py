@@ -8,7 +8,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from app.catalog.schemas import LabelsSchema
 from app.core.schemas import Flag, Items, StrictSchema, Text, WholeNumber
-from app.labels.models import LABELS, LONGEST_SUMMARY, MOST_HUES, MOST_ITEMS, OLDEST_READER, Hue, Origin, RowFault
+from app.labels.models import LONGEST_SUMMARY, MOST_HUES, MOST_ITEMS, OLDEST_READER, Hue, Origin, RowFault
 from app.members.models import ReadingAbility
 
 _OF_EACH_KIND = "Leave it out to leave it as it is; null takes it away."
@@ -63,11 +63,6 @@ class NewLabelsSchema(StrictSchema):
         allow_none=True,
         metadata={"description": f"Whether it may be recommended. {_OF_EACH_KIND}", "example": True},
     )
-
-    @validates_schema(skip_on_field_errors=True)
-    def _check_labels(self, data: dict[str, Any], **_: Any) -> None:
-        if not any(name in data for name in LABELS):
-            raise ValidationError(f"Give at least one of {', '.join(LABELS)}.")
 
 
 class NewBookLabelsSchema(NewLabelsSchema):

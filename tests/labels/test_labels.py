@@ -92,7 +92,6 @@ def test_null_takes_a_label_away_and_with_the_last_one_all(library: Library) -> 
     ("field", "labels"),
     [
         ("origin", {"origin": "me", "min_age": 1}),
-        ("body", {}),
         ("hues.0", {"hues": ["sad"]}),
         ("hues", {"hues": ["inspiring", "inspiring"]}),
         ("hues", {"hues": ["inspiring", "dark_gritty", "funny_comic", "informative"]}),
