@@ -16,7 +16,7 @@ _OF_EACH_KIND = "Leave it out to leave it as it is; null takes it away."
 
 def _words(kind: type[Hue | ReadingAbility], *, most: int, description: str, example: list[str]) -> Items:
     one = Text(validate=validate.OneOf([word.value for word in kind]))
-    metadata = {"description": f"{description} {_OF_EACH_KIND}", "example": example}
+    metadata = {"description": f"{description} {_OF_EACH_KIND}", "example": example, "uniqueItems": True}
     return Items(one, most=most, allow_none=True, validate=_each_once, metadata=metadata)
 
 
