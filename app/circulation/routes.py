@@ -153,8 +153,8 @@ def create_hold(body: dict[str, Any]) -> Response:
 def list_holds(arguments: dict[str, Any]) -> Response:
     """List holds
 
-    In the order in which they were placed: with `book_id` and `status=queued`, a book's queue. Who sees whose is as
-    with loans.
+    In the order in which they were placed: with `book_id` and `status=queued`, a book's queue. Readers see their own,
+    guardians those of the readers linked to them, librarians all, and a kiosk none.
     """
     return json_response(queries.visible_holds(**arguments))
 

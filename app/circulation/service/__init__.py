@@ -1,7 +1,7 @@
 """Commands of circulation.
 
 `lending` lends, takes back and renews, `holds` lets readers wait, `queues` gives a free copy to the first of them, and
-`notices` tells readers by mail.
+`notices` tells readers by mail. `trail` writes all of it down without naming them.
 """
 
 from __future__ import annotations
